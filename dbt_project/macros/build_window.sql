@@ -1,0 +1,140 @@
+{#
+    What a build must redo.
+
+    `start_build` notes which landed batches the build may read (a batch that lands while the build runs waits for the next one) and the
+    first date that any new row can change. Models then replace that date and everything after it, and read `longest_lookback` sessions
+    more. `finish_build` marks the batches as built only after a whole, green `dbt build`: a build that was killed, failed or
+    covered a selection is redone from the same date.
+#}
+{% macro start_build() -%}
+    {%- if execute and flags.WHICH in ['build', 'run', 'test'] -%}
+        {%- do run_query("create schema if not exists meta") -%}
+        {%- do run_query("create table if not exists meta.builds (build_id varchar, invocation_id varchar, started_at timestamp, finished_at timestamp, affected_from date, definition_hash varchar, as_known_at varchar, status varchar)") -%}
+        {%- do run_query("create table if not exists meta.batches (dataset varchar, batch_id varchar, built_by varchar)") -%}
+        {%- set pattern = lake_path() ~ '/raw/*/*/rows.parquet' -%}
+        {%- do run_query(
+            "insert into meta.batches select dataset, batch_id, null from ("
+            ~ "select split_part(replace(file, '\\', '/'), '/', -3) as dataset, split_part(replace(file, '\\', '/'), '/', -2) as batch_id"
+            ~ " from glob('" ~ pattern ~ "')) where (dataset, batch_id) not in (select (dataset, batch_id) from meta.batches)"
+        ) -%}
+        {%- set affected = first_affected_date() -%}
+        {%- do run_query(
+            "insert into meta.builds values ('" ~ invocation_id ~ "', '" ~ invocation_id ~ "', current_timestamp::timestamp, null, "
+            ~ ("date '" ~ affected ~ "'" if affected else "null") ~ ", '" ~ definition_hash() ~ "', '" ~ var('as_known_at') ~ "', 'running')"
+        ) -%}
+    {%- endif -%}
+    select 1
+{%- endmacro %}
+
+{# The date before which nothing can have changed since the last green build; none when everything must be redone. #}
+{% macro first_affected_date() -%}
+    {%- if flags.FULL_REFRESH -%}{{ return(none) }}{%- endif -%}
+    {%- set last = run_query("select definition_hash, as_known_at from meta.builds where status = 'success' order by finished_at desc limit 1").rows -%}
+    {%- if last | length == 0 or last[0][0] != definition_hash() or last[0][1] != var('as_known_at') -%}{{ return(none) }}{%- endif -%}
+    {%- set changes = namespace(parts=[]) -%}
+    {%- for dataset, first_effect in [
+        ('equity_bars', 'min(date)'), ('membership', 'min(cast(known_at as date))'), ('reference', 'min(cast(known_at as date))')
+    ] -%}
+        {%- set fresh = run_query("select batch_id from meta.batches where dataset = '" ~ dataset ~ "' and built_by is null order by 1").columns[0].values() -%}
+        {%- for batch in fresh -%}
+            {%- do changes.parts.append("select " ~ first_effect ~ " as changed from read_parquet('" ~ lake_path() ~ "/raw/" ~ dataset ~ "/" ~ batch ~ "/rows.parquet')") -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- if changes.parts | length == 0 -%}{{ return('9999-12-31') }}{%- endif -%}
+    {%- set earliest = run_query("select coalesce(min(changed), date '9999-12-31') from (" ~ changes.parts | join(' union all ') ~ ")").columns[0].values()[0] -%}
+    {{ return(earliest) }}
+{%- endmacro %}
+
+{% macro finish_build(results) -%}
+    {%- if execute and flags.WHICH in ['build', 'run', 'test'] -%}
+        {%- set models = graph.nodes.values() | selectattr('resource_type', 'equalto', 'model') | list -%}
+        {%- set seen = namespace(models=0, bad=0) -%}
+        {%- for result in results -%}
+            {%- if result.node.resource_type == 'model' -%}{%- set seen.models = seen.models + 1 -%}{%- endif -%}
+            {%- if result.status | string not in ['success', 'pass', 'warn'] -%}{%- set seen.bad = seen.bad + 1 -%}{%- endif -%}
+        {%- endfor -%}
+        {%- set whole = flags.WHICH == 'build' and seen.models == models | length -%}
+        {%- set status = 'failed' if seen.bad else ('success' if whole else 'partial') -%}
+        {%- if status == 'success' -%}
+            {%- do run_query("update meta.batches set built_by = '" ~ invocation_id ~ "' where built_by is null") -%}
+            {%- do record_tables(models) -%}
+        {%- endif -%}
+        {%- do run_query("update meta.builds set status = '" ~ status ~ "', finished_at = current_timestamp::timestamp where build_id = '" ~ invocation_id ~ "'") -%}
+    {%- endif -%}
+    select 1
+{%- endmacro %}
+
+{# The grain of every relation, for readers that never see this project. #}
+{% macro record_tables(models) -%}
+    {%- do run_query("create or replace table meta.tables (schema_name varchar, table_name varchar, grain varchar, materialized varchar)") -%}
+    {%- for model in models if model.config.get('meta', {}).get('grain') -%}
+        {%- do run_query("insert into meta.tables values ('" ~ model.schema ~ "', '" ~ model.alias ~ "', '" ~ model.config.meta.grain | join(',') ~ "', '" ~ model.config.materialized ~ "')") -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{# Changes when any model, feature expression or setting does: then everything is rebuilt. #}
+{% macro definition_hash() -%}
+    {%- set parts = namespace(text='') -%}
+    {%- for model in graph.nodes.values() | selectattr('resource_type', 'equalto', 'model') | sort(attribute='unique_id') -%}
+        {%- set parts.text = parts.text ~ model.unique_id ~ model.checksum.checksum -%}
+    {%- endfor -%}
+    {%- for feature in equities_features() -%}
+        {%- set parts.text = parts.text ~ feature.name ~ feature.sql ~ feature.quantum -%}
+    {%- endfor -%}
+    {%- set parts.text = parts.text ~ cs_zscore('x', 'm') ~ cs_rank_position('x', 'date') ~ cs_rank('x', 'p', 'm') -%}
+    {%- for name in [
+        'calendar', 'delisted_after_sessions', 'longest_lookback', 'universe_min_price', 'universe_min_adv_usd', 'universe_min_history', 'jump_threshold',
+        'split_mismatch_threshold', 'stale_sessions', 'coverage_green', 'coverage_amber', 'barrier_take_profit', 'barrier_stop', 'barrier_sessions'
+    ] -%}
+        {%- set parts.text = parts.text ~ name ~ var(name) -%}
+    {%- endfor -%}
+    {{ return(local_md5(parts.text)) }}
+{%- endmacro %}
+
+{# The first date this build replaces: a literal. Everything, unless the table exists and only later dates are affected. #}
+{% macro affected_from() -%}
+    {%- set found = namespace(day='1900-01-01') -%}
+    {%- if execute and is_incremental() -%}
+        {%- set rows = run_query("select coalesce(affected_from, date '1900-01-01') from meta.builds where build_id = '" ~ invocation_id ~ "'").rows -%}
+        {%- if rows | length -%}{%- set found.day = rows[0][0] -%}{%- endif -%}
+    {%- endif -%}
+    cast('{{ found.day }}' as date)
+{%- endmacro %}
+
+{# The same date for the working tables, which hold only what this build replaces. #}
+{% macro replaced_from() -%}
+    {{ sessions_before_affected(0) }}
+{%- endmacro %}
+
+{# The session `sessions` before the first affected date: where a model starts reading or replacing. #}
+{% macro sessions_before_affected(sessions) -%}
+    {%- set found = namespace(day='1900-01-01') -%}
+    {%- if execute -%}
+        {%- set rows = run_query("select affected_from from meta.builds where build_id = '" ~ invocation_id ~ "'").rows -%}
+        {%- if rows | length and rows[0][0] is not none and sessions == 0 -%}
+            {%- set found.day = rows[0][0] -%}
+        {%- elif rows | length and rows[0][0] is not none -%}
+            {%- set earlier = run_query(
+                "select coalesce(min(date), date '1900-01-01') from (select date from silver.calendar where date < date '" ~ rows[0][0] ~ "' order by date desc limit " ~ sessions ~ ")"
+            ).columns[0].values()[0] -%}
+            {%- set found.day = earlier -%}
+        {%- endif -%}
+    {%- endif -%}
+    cast('{{ found.day }}' as date)
+{%- endmacro %}
+
+{# Labels that a new session can end started at most this many sessions ago. #}
+{% macro labels_from() -%}
+    {%- if execute and is_incremental() -%}
+        {{ sessions_before_affected(20 + var('delisted_after_sessions') + 1) }}
+    {%- else -%}
+        cast('1900-01-01' as date)
+    {%- endif -%}
+{%- endmacro %}
+
+{# Incremental models replace a range of dates in one transaction: this deletes it, the append that follows fills it. #}
+{% macro delete_from(first_date, column='date') -%}
+    {%- if execute and is_incremental() -%}
+        delete from {{ this }} where {{ column }} >= {{ first_date }}
+    {%- endif -%}
+{%- endmacro %}

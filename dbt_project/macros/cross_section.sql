@@ -1,0 +1,68 @@
+{#
+    Cross-sectional operators. The cross-section of a date is the universe members of that date; callers pass rows already restricted to it.
+
+    Moments are exact: values are quantised to the feature's `quantum` and summed as integers, so neither threads nor row order show.
+#}
+{% macro cs_quantised(expression, quantum) -%}
+    cast(round({{ expression }} / {{ quantum }}) as bigint)
+{%- endmacro %}
+
+{# Columns n_x, s_x, q_x: count, sum and sum of squares of the quantised values, inside a GROUP BY. #}
+{% macro cs_moments(column, quantum) -%}
+    count({{ column }}) as n_{{ column }},
+    sum({{ cs_quantised(column, quantum) }}) as s_{{ column }},
+    sum(cast({{ cs_quantised(column, quantum) }} as hugeint) * {{ cs_quantised(column, quantum) }}) as q_{{ column }}
+{%- endmacro %}
+
+{# The same columns over groups of groups: exact, because they are integers. #}
+{% macro cs_pooled_moments(column) -%}
+    cast(sum(n_{{ column }}) as bigint) as n_{{ column }},
+    sum(s_{{ column }}) as s_{{ column }},
+    sum(q_{{ column }}) as q_{{ column }}
+{%- endmacro %}
+
+{# Mean and sample standard deviation from moments; the latter NULL where it is 0 or undefined. #}
+{% macro cs_scale(column, quantum) -%}
+    n_{{ column }},
+    cast(s_{{ column }} as double) / nullif(n_{{ column }}, 0) * {{ quantum }} as mean_{{ column }},
+    nullif(
+        sqrt(
+            cast(n_{{ column }} * q_{{ column }} - s_{{ column }} * s_{{ column }} as double)
+            / nullif(n_{{ column }} * (n_{{ column }} - 1), 0)
+        ) * {{ quantum }},
+        0
+    ) as sd_{{ column }}
+{%- endmacro %}
+
+{# `column` may be qualified; its mean and standard deviation are named by its last part. #}
+{% macro cs_demean(column, scale) -%}
+    ({{ column }} - {{ scale }}.mean_{{ column.split('.')[-1] }})
+{%- endmacro %}
+
+{# Sample standard deviation; 0 where that is 0 or undefined; NULL stays NULL. #}
+{% macro cs_zscore(column, scale) -%}
+    case when {{ column }} is not null then coalesce({{ cs_demean(column, scale) }} / {{ scale }}.sd_{{ column.split('.')[-1] }}, 0) end
+{%- endmacro %}
+
+{# Z-score within the group whose scale is given (sector of the date): the neutralised version. #}
+{% macro cs_neutralize(column, scale) -%}
+    {{ cs_zscore(column, scale) }}
+{%- endmacro %}
+
+{#
+    pandas `rank(pct=True)`: average rank of ties over the count of non-NULL values. The rank is taken in a narrow CTE of its own
+    (`cs_rank_position`), because every window carries all columns of its input through a sort.
+#}
+{% macro cs_rank_position(column, partition) -%}
+    rank() over (partition by {{ partition }} order by {{ column }} asc nulls last)
+    + (
+        count(*) over (
+            partition by {{ partition }} order by {{ column }} asc nulls last range between current row and current row
+        ) - 1
+    ) / 2.0
+{%- endmacro %}
+
+{% macro cs_rank(column, position, scale) -%}
+    {%- set name = column.split('.')[-1] -%}
+    case when {{ column }} is not null then {{ position }} / {{ scale }}.n_{{ name }} end
+{%- endmacro %}

@@ -1,0 +1,25 @@
+{{ config(materialized='table') }}
+
+with catalogue as (
+    {%- for feature in equities_features() %}
+    {%- for twin in ([''] if feature.quantum is none else ['', '_dm', '_rank', '_sn']) %}
+    select
+        '{{ feature.name }}{{ twin }}' as name,
+        'equities' as sleeve,
+        '{{ feature.family }}' as family,
+        '{{ {"": "", "_dm": "z-score over the universe of the date: ", "_rank": "average-tie rank in (0, 1] over the universe of the date: ", "_sn": "z-score within the sector of the date: "}[twin] }}{{ feature.formula }}' as formula,
+        '{{ {"": feature.unit, "_dm": "standard deviations", "_rank": "fraction", "_sn": "standard deviations"}[twin] }}' as unit,
+        '{{ feature.sources }}' as source_columns,
+        '{{ feature.quantum if feature.quantum else "" }}' as quantum,
+        '1' as version,
+        sha256('{{ feature.sql | replace("'", "''") }}{{ twin }}') as sql_sha256,
+        {{ feature.window }} as window_sessions,
+        {{ feature.lookback }} as lookback_sessions
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+)
+
+select * from catalogue
+order by sleeve, name

@@ -1,0 +1,215 @@
+"""``trademl train``: train a sleeve, with progress, and show what its predictions are worth."""
+
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from trademl.config.home import Home
+    from trademl.sleeves.equities import EquitiesConfig
+    from trademl.training.run import RunResult
+
+CONFIG = Path("training") / "equities.yml"
+
+
+class Names(click.ParamType):
+    """Names divided by commas."""
+
+    name = "A,B,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        names = [name.strip() for name in value.split(",")]
+        if not all(names):
+            self.fail(f"{value!r} has an empty name; write A,B,C", param, ctx)
+        return names
+
+
+class Day(click.ParamType):
+    """A date as YYYY-MM-DD."""
+
+    name = "DATE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no date; write YYYY-MM-DD", param, ctx)
+
+
+@click.group(short_help="Train a sleeve under CPCV or walk-forward validation.")
+def train() -> None:
+    """Train a sleeve: data gate, splits, leakage audit, fits, out-of-fold predictions, final model, registration.
+
+    Stopping it (Ctrl-C, kill -9, a power cut) loses at most one split: the same command goes on from there.
+    """
+
+
+@train.command()
+@click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), help="[default: configs/training/equities.yml]"
+)
+@click.option("--label", metavar="horizon|tb|NAME", help="Label: horizon (with --k), tb, or a label's exact name.")
+@click.option("--k", type=int, help="Sessions of the horizon label: 1, 5 or 20.")
+@click.option("--start", type=Day(), help="First decision date.")
+@click.option("--end", type=Day(), help="Last decision date.")
+@click.option("--symbols", type=Names(), help="Train on these symbols only.")
+@click.option("--regime", type=Names(), help="Fit on these volatility regimes only: low, mid, high.")
+@click.option("--task", type=click.Choice(["regression", "top_bottom"]), help="What is fitted.")
+@click.option("--target", type=click.Choice(["raw", "demeaned", "rank"]), help="Target of a regression.")
+@click.option("--features", type=Names(), help="Feature names or patterns, such as '*_rank,beta_60d'.")
+@click.option("--validation", type=click.Choice(["cpcv", "walk_forward"]), help="How predictions are made out of fold.")
+@click.option("--folds", type=int, help="Blocks of sessions.")
+@click.option("--test-folds", type=int, help="Blocks under test in each CPCV split.")
+@click.option("--embargo", type=int, help="Sessions kept free after a test block.")
+@click.option(
+    "--purge", type=click.Choice(["all", "entity"]), help="Against which test labels train labels are purged."
+)
+@click.option("--rounds", type=int, help="Trees.")
+@click.option("--threads", type=int, help="Threads of the fit; 0 is all cores. Changes no result.")
+@click.option("--seed", type=int, help="Seed of row and column samples.")
+@click.option(
+    "--exclude-not-green", is_flag=True, help="Leave sessions that fail the data gate out, instead of refusing."
+)
+@click.option("--no-mlflow", is_flag=True, help="Do not log the run to MLflow.")
+def equities(config_path: Path | None, no_mlflow: bool, **options: Any) -> None:
+    """Train the equities sleeve on gold.equities_training.
+
+    The options override the configuration file for this run. The result lies in models_artifacts/equities/RUN_ID,
+    out-of-fold predictions in preds.oof, the run in ops.runs and MLflow.
+    """
+    from trademl.config.home import find_home
+    from trademl.sleeves import equities as sleeve
+
+    home = find_home()
+    config = read_config(home, config_path, options)
+    bars = Bars()
+    command = shlex.join(["trademl", *sys.argv[1:]])
+    try:
+        result = sleeve.train(home, config, progress=bars, mlflow=not no_mlflow, command=command)
+    finally:
+        bars.splits_end()
+    show(home, result)
+
+
+def read_config(home: "Home", path: Path | None, options: dict[str, Any]) -> "EquitiesConfig":
+    """Return the configuration file with the options of the command line put over it.
+
+    Raises:
+        ConfigError: the file is missing, or a field or an option is wrong.
+    """
+    from trademl.config.reading import load_section, validate_section
+    from trademl.sleeves.equities import EquitiesConfig
+
+    base = load_section(path or home.configs / CONFIG, EquitiesConfig)
+    merged = base.model_dump()
+    places: dict[str, tuple[str, str]] = {
+        "validation": ("validation", "kind"),
+        "folds": ("validation", "folds"),
+        "test_folds": ("validation", "test_folds"),
+        "embargo": ("validation", "embargo"),
+        "purge": ("validation", "purge"),
+        "rounds": ("model", "n_rounds"),
+        "threads": ("model", "threads"),
+        "seed": ("model", "seed"),
+    }
+    for name, value in options.items():
+        if value is None or name == "exclude_not_green":
+            continue
+        if name in places:
+            section, field = places[name]
+            merged[section][field] = value
+        else:
+            merged[name] = value
+    if options.get("exclude_not_green"):
+        merged["data_gate"]["exclude_not_green"] = True
+    return validate_section(merged, EquitiesConfig, origin="command line")
+
+
+class Bars:
+    """Progress on standard error: a bar on a terminal, a line per event elsewhere."""
+
+    def __init__(self) -> None:
+        self.bar: tqdm[Any] | None = None
+        self.live = sys.stderr.isatty()
+        self.total = 0
+        self.done = 0
+        self.fitted = 0
+        self.began = 0.0
+
+    def stage(self, text: str) -> None:
+        """Print what begins."""
+        click.echo(f"{datetime.now():%H:%M:%S}  {text}", err=True)
+
+    def splits(self, total: int, done: int) -> None:
+        """Start the bar."""
+        self.total, self.done, self.fitted, self.began = total, done, 0, time.monotonic()
+        if done:
+            click.echo(f"          {done} of {total} splits are there from an earlier run", err=True)
+        if self.live and done < total:
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=total, initial=done, unit="split", desc="splits", file=sys.stderr)
+
+    def split_done(self, mean_rank_ic: float) -> None:
+        """Move the bar on."""
+        self.done += 1
+        self.fitted += 1
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"mean rank IC {mean_rank_ic:+.4f}", refresh=False)
+            self.bar.update()
+            return
+        left = (time.monotonic() - self.began) / self.fitted * (self.total - self.done)
+        click.echo(
+            f"          split {self.done}/{self.total}, {left:.0f} s left, mean rank IC {mean_rank_ic:+.4f}", err=True
+        )
+
+    def splits_end(self) -> None:
+        """Close the bar."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+
+def show(home: "Home", result: "RunResult") -> None:
+    """Print the table of paths, where the run lies, and what to do next."""
+    from trademl.training.report import path_table
+
+    if result.already_trained:
+        click.echo(f"already trained: {result.run_id} (same data, same configuration)")
+    else:
+        click.echo(f"trained {result.run_id}")
+    if result.excluded:
+        click.echo(f"left out, as asked: {result.excluded} sessions that are not GREEN (metrics/data_gate.json)")
+    click.echo()
+    click.echo(aligned(path_table(result.metrics["paths"], result.metrics["summary"])))
+    click.echo()
+    rank = result.metrics["summary"]["rank_ic"]
+    paths = len(result.metrics["paths"])
+    click.echo(f"rank IC {rank['mean']:+.4f} over {paths} path{'s' if paths > 1 else ''}", nl=False)
+    click.echo(f", std {rank['std']:.4f}, {rank['min']:+.4f} to {rank['max']:+.4f}" if paths > 1 else "")
+    click.echo(f"run folder  {_relative(home, result.path)}")
+    if result.model_version:
+        click.echo(f"mlflow      trademl-equities version {result.model_version}, alias challenger")
+    click.echo(f"next        trademl score equities --as-of {result.last_date}")
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as right-aligned columns under their headings."""
+    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def _relative(home: "Home", path: Path) -> Path:
+    return path.relative_to(home.root) if path.is_relative_to(home.root) else path

@@ -1,0 +1,1 @@
+"""Scoring on small machines: onnxruntime, numpy and DuckDB only."""

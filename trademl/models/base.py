@@ -1,0 +1,232 @@
+"""The contract of every model family.
+
+Training prepares a matrix once (:meth:`BaseModel.prepare`: whatever a family can share between fits, such as bin
+edges) and then fits on many subsets of its rows (:meth:`BaseModel.fit_rows`): one fit per split, one final fit. A new
+family is one module that implements this class, and one row of :mod:`trademl.models.registry`.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trademl.config.reading import Section
+from trademl.errors import ModelError
+
+Task = Literal["regression", "binary"]
+"""``binary`` has labels 0 and 1; top-k and bottom-k classification are binary on a derived label."""
+
+Progress = Callable[[int, int], None]
+"""Called with (rounds done, rounds planned)."""
+
+Floats = NDArray[np.floating]
+Rows = NDArray[np.integer]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class ModelConfig(Section):
+    """Parameters of one family: frozen, closed to unknown keys, named by ``kind``."""
+
+    kind: str
+    task: Task = "regression"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training matrix in the form a family fits from; shared by all splits, never changed."""
+
+    feature_names: tuple[str, ...]
+    n_rows: int
+
+
+class BaseModel(ABC):
+    """One model: unfitted after construction, then fitted by :meth:`fit_rows` or read by :meth:`load`.
+
+    Scores are the model's raw output: the predicted label for ``regression``, the log-odds of class 1 for ``binary``.
+    Probabilities come from a calibrator fitted on out-of-fold scores, never from the model itself.
+    """
+
+    kind: ClassVar[str]
+    config_type: ClassVar[type[ModelConfig]]
+    suffix: ClassVar[str]
+    """Ending of the native file's name, such as ``.txt``."""
+
+    config: ModelConfig
+
+    def __init__(self, config: ModelConfig, feature_names: Sequence[str]) -> None:
+        self.config = config
+        self.feature_names = checked_names(feature_names)
+
+    @classmethod
+    @abstractmethod
+    def prepare(cls, X: NDArray[np.float32], feature_names: Sequence[str], config: ModelConfig) -> Prepared:
+        """Do once what all fits on ``X`` (float32, C-order, shape (rows, features), NaN where missing) can share."""
+
+    @abstractmethod
+    def fit_rows(
+        self,
+        data: Prepared,
+        y: Floats,
+        rows: Rows | None = None,
+        *,
+        weight: Floats | None = None,
+        valid_rows: Rows | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Fit on ``rows`` (all when None) of ``data`` and return self.
+
+        Args:
+            data: what :meth:`prepare` returned.
+            y: labels of all rows of ``data``; those outside ``rows`` and ``valid_rows`` are not read.
+            rows: positions to train on.
+            weight: sample weights of all rows, at least 0.
+            valid_rows: positions on which early stopping measures, when the configuration asks for it.
+            progress: called after each round.
+
+        Raises:
+            ModelError: a shape, a label or a weight is wrong, or the engine refuses.
+        """
+
+    @abstractmethod
+    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return one raw score per row of ``X`` (float32, features in ``feature_names`` order)."""
+
+    @abstractmethod
+    def importances(self) -> dict[str, float]:
+        """Return each feature's importance in the family's own unit, in feature order."""
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Write the native, readable form to ``path``, atomically and read-only."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, path: Path) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ModelError: the file is missing or is not such a file.
+        """
+
+    @abstractmethod
+    def export_onnx(self, path: Path) -> None:
+        """Write the ONNX graph whose scores equal :meth:`predict` bit for bit, atomically and read-only."""
+
+    def fit(
+        self,
+        X: NDArray[np.float32],
+        y: Floats,
+        *,
+        weight: Floats | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Prepare ``X`` and fit on all of it: the plain call for one fit."""
+        return self.fit_rows(self.prepare(X, self.feature_names, self.config), y, weight=weight, progress=progress)
+
+
+def checked_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return ``names`` as a tuple after checking that each is a plain identifier and none occurs twice.
+
+    Raises:
+        ModelError: none at all, a repeated name, or one that is not letters, digits and underscores.
+    """
+    if not names:
+        raise ModelError("no feature names", remedy="give one name per column, in column order")
+    odd = [name for name in names if not _NAME.fullmatch(name)]
+    if odd:
+        raise ModelError(
+            f"feature name {odd[0]!r} is not letters, digits and underscores",
+            remedy="rename the column: model files and SQL share these names",
+        )
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ModelError(f"feature name {twice[0]!r} occurs twice", remedy="name each column once")
+    return tuple(names)
+
+
+def checked_matrix(X: NDArray[np.float32], feature_names: Sequence[str]) -> NDArray[np.float32]:
+    """Return ``X`` unchanged after checking that it is float32, C-order and as wide as ``feature_names``.
+
+    Nothing is converted in silence: a float64 matrix would be scored on other numbers than the model was trained on.
+
+    Raises:
+        ModelError: it is not.
+    """
+    if X.ndim != 2 or X.shape[1] != len(feature_names):
+        raise ModelError(
+            f"X has shape {X.shape}, expected (rows, {len(feature_names)})",
+            remedy=f"give the features in this order: {', '.join(feature_names[:5])}, ...",
+        )
+    if X.dtype != np.float32 or not X.flags.c_contiguous:
+        raise ModelError(
+            f"X is {X.dtype}{'' if X.flags.c_contiguous else ', not C-order'}; models read float32 in C-order",
+            remedy="np.ascontiguousarray(X, dtype=np.float32)",
+        )
+    return X
+
+
+def checked_labels(y: Floats, rows: Rows, n_rows: int, task: Task) -> NDArray[np.float32]:
+    """Return ``y[rows]`` as float32 after checking length, finiteness and, for ``binary``, that all are 0 or 1.
+
+    Raises:
+        ModelError: one of these fails; the message gives the first row and its value.
+    """
+    if y.shape != (n_rows,):
+        raise ModelError(f"y has shape {y.shape}, expected ({n_rows},)", remedy="give one label per row of X")
+    chosen = y[rows].astype(np.float32)
+    wrong = ~np.isfinite(chosen) if task == "regression" else ~np.isin(chosen, (0.0, 1.0))
+    if wrong.any():
+        row = int(rows[np.argmax(wrong)])
+        need = "finite" if task == "regression" else "0 or 1"
+        raise ModelError(f"label of row {row} is {y[row]}, must be {need}", remedy="train on resolved labels only")
+    return chosen
+
+
+def checked_weight(weight: Floats | None, rows: Rows, n_rows: int) -> NDArray[np.float32] | None:
+    """Return ``weight[rows]`` as float32 (None stays None) after checking length, sign, finiteness and a positive sum.
+
+    Raises:
+        ModelError: one of these fails.
+    """
+    if weight is None:
+        return None
+    if weight.shape != (n_rows,):
+        raise ModelError(
+            f"weight has shape {weight.shape}, expected ({n_rows},)", remedy="give one weight per row of X"
+        )
+    chosen = weight[rows].astype(np.float32)
+    wrong = ~np.isfinite(chosen) | (chosen < 0)
+    if wrong.any():
+        row = int(rows[np.argmax(wrong)])
+        raise ModelError(f"weight of row {row} is {weight[row]}, must be finite and >= 0", remedy="mend the weights")
+    if not chosen.sum() > 0:
+        raise ModelError(f"all {len(chosen)} weights are 0", remedy="choose rows with weight")
+    return chosen
+
+
+def checked_rows(rows: Rows | None, n_rows: int, name: str = "rows") -> NDArray[np.int64]:
+    """Return ``rows`` sorted (all rows when None) after checking that there are any, in range and none twice.
+
+    Raises:
+        ModelError: one of these fails.
+    """
+    if rows is None:
+        return np.arange(n_rows)
+    chosen = np.sort(np.asarray(rows, dtype=np.int64))
+    if len(chosen) == 0:
+        raise ModelError(f"{name} is empty", remedy="widen the dates or loosen the filters")
+    if chosen[0] < 0 or chosen[-1] >= n_rows:
+        raise ModelError(
+            f"{name} has position {chosen[0] if chosen[0] < 0 else chosen[-1]}, the matrix has {n_rows} rows",
+            remedy="give positions of the prepared matrix",
+        )
+    if (np.diff(chosen) == 0).any():
+        raise ModelError(f"{name} has a position twice", remedy="use weights to count a row more than once")
+    return chosen

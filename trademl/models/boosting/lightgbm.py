@@ -1,0 +1,373 @@
+"""LightGBM: deterministic whatever the number of threads, bins shared between splits, canonical from birth.
+
+A fitted model *is* its canonical text (:mod:`trademl.models.boosting.lightgbm_text`): out-of-fold scores, native scores
+and ONNX scores are therefore the same numbers, not nearly the same. Rounding the leaves moves a score by at most half a
+grid step per tree, less than 1e-6 of the score's possible range for 200 trees.
+
+Reference: Ke et al., "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NeurIPS 2017; quantised gradients:
+Shi et al., "Quantized Training of Gradient Boosting Decision Trees", NeurIPS 2022.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from trademl.artifacts.files import write_atomic
+from trademl.errors import MissingExtra, ModelError
+from trademl.models.base import (
+    BaseModel,
+    Floats,
+    ModelConfig,
+    Prepared,
+    Progress,
+    Rows,
+    Task,
+    checked_labels,
+    checked_matrix,
+    checked_rows,
+    checked_weight,
+)
+from trademl.models.boosting.lightgbm_text import canonicalise, parse
+
+if TYPE_CHECKING:
+    import lightgbm
+
+OBJECTIVES: dict[Task, tuple[str, str]] = {"regression": ("regression", "l2"), "binary": ("binary", "binary_logloss")}
+"""Task -> LightGBM objective and the metric of early stopping."""
+
+
+class LightGBMConfig(ModelConfig):
+    """Parameters of one LightGBM fit.
+
+    Row and column samples are drawn anew every tree (``subsample`` every ``subsample_freq`` trees; 0 draws none).
+    ``quantised_gradients`` trains on 2-bit gradients. ``threads`` (0: all cores) changes no result.
+    """
+
+    kind: Literal["lightgbm"] = "lightgbm"
+    n_rounds: int = Field(default=200, ge=1, le=20_000)
+    num_leaves: int = Field(default=31, ge=2, le=4096)
+    max_depth: int = Field(default=-1, ge=-1)
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
+    min_data_in_leaf: int = Field(default=200, ge=1)
+    colsample_bytree: float = Field(default=0.8, gt=0, le=1)
+    subsample: float = Field(default=0.8, gt=0, le=1)
+    subsample_freq: int = Field(default=1, ge=0)
+    lambda_l1: float = Field(default=0.0, ge=0)
+    lambda_l2: float = Field(default=0.0, ge=0)
+    max_bin: int = Field(default=255, ge=3, le=65_535)
+    quantised_gradients: bool = False
+    early_stopping_rounds: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=42, ge=0, le=2**31 - 1)
+    threads: int = Field(default=0, ge=0)
+
+    def binning(self) -> dict[str, Any]:
+        """The parameters that decide the bins: fits that agree on these can share one :class:`BinnedData`."""
+        return {
+            "max_bin": self.max_bin,
+            "min_data_in_bin": 3,
+            "bin_construct_sample_cnt": 200_000,
+            "data_random_seed": 1,
+            "feature_pre_filter": False,
+            "use_missing": True,
+            "zero_as_missing": False,
+        }
+
+    def parameters(self) -> dict[str, Any]:
+        """LightGBM's own names and values for this configuration.
+
+        ``deterministic`` with column-wise histograms makes every sum a one-thread sum. Quantised gradients need
+        round-to-nearest for the same reason: the stochastic kind draws from one generator per thread (measured: 1 and
+        2 threads grow different trees), and renewed leaves are summed in parallel.
+        """
+        objective, metric = OBJECTIVES[self.task]
+        return {
+            **self.binning(),
+            "objective": objective,
+            "metric": metric,
+            "num_leaves": self.num_leaves,
+            "max_depth": self.max_depth,
+            "learning_rate": self.learning_rate,
+            "min_data_in_leaf": self.min_data_in_leaf,
+            "feature_fraction": self.colsample_bytree,
+            "bagging_fraction": self.subsample,
+            "bagging_freq": self.subsample_freq,
+            "lambda_l1": self.lambda_l1,
+            "lambda_l2": self.lambda_l2,
+            "use_quantized_grad": self.quantised_gradients,
+            "stochastic_rounding": False,
+            "quant_train_renew_leaf": False,
+            "seed": self.seed,
+            "num_threads": self.threads,
+            "deterministic": True,
+            "force_col_wise": True,
+            "verbosity": -1,
+        }
+
+
+@dataclass(frozen=True)
+class BinnedData(Prepared):
+    """A matrix as LightGBM's bins (one byte a cell up to 255 bins); splits take rows of it without binning again.
+
+    Bin edges come from feature values of all rows, labels never: what a split can learn from them about its test rows
+    is the marginal distribution of each feature.
+    """
+
+    dataset: "lightgbm.Dataset"
+    binning: dict[str, Any]
+
+
+class LightGBMModel(BaseModel):
+    """One LightGBM model, held as canonical text."""
+
+    kind = "lightgbm"
+    config_type = LightGBMConfig
+    suffix = ".txt"
+    config: LightGBMConfig
+
+    def __init__(self, config: ModelConfig, feature_names: Sequence[str]) -> None:
+        if not isinstance(config, LightGBMConfig):
+            raise ModelError(f"a {config.kind} configuration for a lightgbm model", remedy="use registry.create_model")
+        super().__init__(config, feature_names)
+        self._text: str | None = None
+        self._booster: lightgbm.Booster | None = None
+
+    @property
+    def text(self) -> str:
+        """The canonical native text.
+
+        Raises:
+            ModelError: the model is not fitted.
+        """
+        if self._text is None:
+            raise ModelError("this lightgbm model is not fitted", remedy="call fit, fit_rows or load first")
+        return self._text
+
+    @property
+    def n_trees(self) -> int:
+        """Trees in the model: fewer than ``n_rounds`` after early stopping, or when no split was left to make."""
+        return len(parse(self.text).blocks)
+
+    @classmethod
+    def prepare(cls, X: NDArray[np.float32], feature_names: Sequence[str], config: ModelConfig) -> BinnedData:
+        engine = _lightgbm()
+        if not isinstance(config, LightGBMConfig):
+            raise ModelError(f"a {config.kind} configuration for a lightgbm model", remedy="use registry.model_class")
+        names = list(feature_names)
+        matrix = checked_matrix(X, names)
+        if len(matrix) == 0:
+            raise ModelError("the training matrix has no rows", remedy="widen the dates or loosen the filters")
+        binning = config.binning()
+        try:
+            # LightGBM wants some label before it hands out subsets; each subset gets its own.
+            dataset = engine.Dataset(
+                matrix,
+                label=np.zeros(len(matrix), dtype=np.float32),
+                feature_name=names,
+                categorical_feature=[],
+                params={**binning, "num_threads": config.threads, "deterministic": True, "verbosity": -1},
+                free_raw_data=True,
+            ).construct()
+        except engine.basic.LightGBMError as error:
+            raise ModelError(f"LightGBM cannot bin the matrix: {error}", remedy="see the message above") from error
+        return BinnedData(tuple(names), len(matrix), dataset, binning)
+
+    def fit_rows(
+        self,
+        data: Prepared,
+        y: Floats,
+        rows: Rows | None = None,
+        *,
+        weight: Floats | None = None,
+        valid_rows: Rows | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        engine = _lightgbm()
+        binned = self._checked(data)
+        stopping = self.config.early_stopping_rounds
+        if (stopping is None) != (valid_rows is None):
+            raise ModelError(
+                f"early_stopping_rounds={stopping} with {'no ' if valid_rows is None else ''}validation rows",
+                remedy="give both or neither",
+            )
+        callbacks: list[Any] = []
+        valid_sets = []
+        try:
+            train = self._subset(binned, y, weight, checked_rows(rows, binned.n_rows))
+            if valid_rows is not None:
+                measured = checked_rows(valid_rows, binned.n_rows, "valid_rows")
+                valid_sets.append(self._subset(binned, y, weight, measured))
+                callbacks.append(engine.early_stopping(stopping, verbose=False))
+            if progress is not None:
+                callbacks.append(_reporter(progress, self.config.n_rounds))
+            booster = engine.train(
+                self.config.parameters(),
+                train,
+                num_boost_round=self.config.n_rounds,
+                valid_sets=valid_sets,
+                callbacks=callbacks,
+            )
+        except engine.basic.LightGBMError as error:
+            raise ModelError(f"LightGBM cannot fit: {error}", remedy="see the message above") from error
+        best = booster.best_iteration if valid_sets else -1
+        raw = booster.model_to_string(num_iteration=best, importance_type="gain")
+        self._set_text(canonicalise(raw, self.config.model_dump_json(exclude={"threads"})))
+        return self
+
+    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        matrix = checked_matrix(X, self.feature_names)
+        if len(matrix) == 0:
+            return np.empty(0)
+        scores = self._engine().predict(matrix, raw_score=True, num_threads=self.config.threads)
+        return cast("NDArray[np.float64]", np.asarray(scores, dtype=np.float64))
+
+    def importances(self) -> dict[str, float]:
+        """Return each feature's gain: the fall in training loss summed over its splits."""
+        gains = self._engine().feature_importance("gain")
+        return dict(zip(self.feature_names, map(float, gains), strict=True))
+
+    def save(self, path: Path) -> None:
+        write_atomic(path, self.text.encode())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelError(f"cannot read the model file {path}: {error}", remedy="give a saved model.txt") from error
+        return cls.from_text(text, origin=str(path))
+
+    @classmethod
+    def from_text(cls, text: str, *, origin: str = "model text") -> Self:
+        """Build a fitted model from native text, trademl's or LightGBM's own; it is brought into canonical form.
+
+        Raises:
+            ModelError: it is not a LightGBM text, or has what cannot be exported bit-equal.
+        """
+        parsed = parse(text)
+        if parsed.config_json is None:
+            task: Task = "binary" if parsed.header.get("objective", "").startswith("binary") else "regression"
+            config = LightGBMConfig(task=task, n_rounds=max(1, len(parsed.blocks)))
+        else:
+            try:
+                config = LightGBMConfig.model_validate_json(parsed.config_json)
+            except ValueError as error:
+                raise ModelError(f"{origin}: its configuration line is wrong: {error}", remedy="train again") from error
+        model = cls(config, parsed.feature_names)
+        model._set_text(canonicalise(text))
+        return model
+
+    def export_onnx(self, path: Path) -> None:
+        from trademl.models.onnx import export_onnx
+
+        export_onnx(self.text, self.feature_names, path)
+
+    def _set_text(self, text: str) -> None:
+        self._text = text
+        self._booster = None
+
+    def _engine(self) -> "lightgbm.Booster":
+        if self._booster is None:
+            self._booster = _lightgbm().Booster(model_str=self.text)
+        return self._booster
+
+    def _checked(self, data: Prepared) -> BinnedData:
+        if not isinstance(data, BinnedData):
+            raise ModelError(f"{type(data).__name__} is not binned data", remedy="use LightGBMModel.prepare")
+        if data.feature_names != self.feature_names:
+            raise ModelError("the matrix was binned with other feature names", remedy="prepare it with the model's own")
+        if data.binning != self.config.binning():
+            raise ModelError(
+                f"the matrix was binned with max_bin={data.binning['max_bin']}, the model has {self.config.max_bin}",
+                remedy="prepare the matrix once for each max_bin",
+            )
+        return data
+
+    def _subset(
+        self, binned: BinnedData, y: Floats, weight: Floats | None, rows: NDArray[np.int64]
+    ) -> "lightgbm.Dataset":
+        labels = checked_labels(y, rows, binned.n_rows, self.config.task)
+        weights = checked_weight(weight, rows, binned.n_rows)
+        subset = binned.dataset.subset(rows.tolist()).construct()
+        subset.set_label(labels)
+        subset.set_weight(weights)
+        return subset
+
+
+def fit_split(
+    binned: BinnedData,
+    rows: Rows,
+    y: Floats,
+    weight: Floats | None,
+    config: LightGBMConfig,
+    *,
+    valid_rows: Rows | None = None,
+    progress: Progress | None = None,
+) -> LightGBMModel:
+    """Fit one split of a shared matrix; ``y`` and ``weight`` have one value per row of the whole matrix."""
+    model = LightGBMModel(config, binned.feature_names)
+    return model.fit_rows(binned, y, rows, weight=weight, valid_rows=valid_rows, progress=progress)
+
+
+class LGBMParams(LightGBMConfig):
+    """The defaults of seed 004's appendix: 63 leaves."""
+
+    num_leaves: int = Field(default=63, ge=2, le=4096)
+
+
+def fit_lgbm(X: Any, y: Any, sample_weight: Any = None, params: LightGBMConfig | None = None) -> LightGBMModel:
+    """Fit on a table (DataFrame, or 2-D array whose columns become f0, f1, ...) in one call (seed 004, appendix A)."""
+    matrix, names = _as_matrix(X)
+    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    return LightGBMModel(params or LGBMParams(), names).fit(matrix, np.asarray(y, dtype=np.float64), weight=weight)
+
+
+def predict_lgbm(model: LightGBMModel, X: Any) -> NDArray[np.float64]:
+    """Score a table; a DataFrame's columns are taken by name, so their order is free (seed 004, appendix A)."""
+    if hasattr(X, "columns"):
+        absent = [name for name in model.feature_names if name not in X.columns]
+        if absent:
+            raise ModelError(f"the table lacks {len(absent)} features, first {absent[0]}", remedy="add these columns")
+        X = X[list(model.feature_names)]
+    return model.predict(_as_matrix(X)[0])
+
+
+def _as_matrix(X: Any) -> tuple[NDArray[np.float32], list[str]]:
+    matrix = np.ascontiguousarray(np.asarray(X), dtype=np.float32)
+    if matrix.ndim != 2:
+        raise ModelError(f"X has {matrix.ndim} dimensions, must have 2", remedy="give rows by features")
+    named = [str(name) for name in X.columns] if hasattr(X, "columns") else [f"f{i}" for i in range(matrix.shape[1])]
+    return matrix, named
+
+
+def _reporter(progress: Progress, total: int) -> Any:
+    def report(environment: Any) -> None:
+        progress(environment.iteration + 1, total)
+
+    # Before early stopping's own callback (order 30), which ends the round by raising.
+    report.order = 20  # type: ignore[attr-defined]
+    return report
+
+
+def _lightgbm() -> ModuleType:
+    try:
+        import lightgbm
+    except ImportError as error:
+        raise MissingExtra("lightgbm", "train") from error
+    return lightgbm
+
+
+__all__ = [
+    "BinnedData",
+    "LGBMParams",
+    "LightGBMConfig",
+    "LightGBMModel",
+    "fit_lgbm",
+    "fit_split",
+    "predict_lgbm",
+]

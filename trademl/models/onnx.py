@@ -1,0 +1,259 @@
+"""Export to ONNX, and the proof that the exported graph scores exactly like the native model.
+
+The graph is one ``TreeEnsembleRegressor`` (ai.onnx.ml 3) over float32. With the model in canonical form
+(:mod:`trademl.models.trees`) every sum is exact, so the proof asks for equal bits, not for closeness. The output is the
+raw score: predicted label, or log-odds for a binary task. A probability is a calibrator's knots applied to it.
+"""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trademl.artifacts.files import write_atomic
+from trademl.errors import MissingExtra, ModelError, ParityError
+from trademl.models.base import checked_matrix, checked_names
+from trademl.models.boosting.lightgbm_text import canonicalise, parse, trees_of
+from trademl.models.boundaries import CHUNK_ROWS, boundary_rows, odd_rows, threshold_count
+from trademl.models.golden import same_bits
+from trademl.models.runtime import FEATURES_KEY, INPUT, OUTPUT, open_graph
+from trademl.models.trees import Tree
+
+__all__ = ["ParityReport", "canonicalise", "export_onnx", "prove_parity"]
+
+# Old enough for every supported onnxruntime, and all that is needed.
+_IR_VERSION = 8
+_OPSETS = {"": 17, "ai.onnx.ml": 3}
+
+_ALONE = 64
+"""Rows scored one by one as well: engines take another route for a single row."""
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """What :func:`prove_parity` compared; latencies in milliseconds, None when not asked for."""
+
+    rows: int
+    boundary_rows: int
+    thresholds: int
+    trees: int
+    mismatches: int
+    max_abs_difference: float
+    native_ms_500_rows: float | None = None
+    onnx_ms_500_rows: float | None = None
+    onnx_ms_1_row: float | None = None
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        return asdict(self)
+
+
+def export_onnx(model_text: str, feature_names: Sequence[str], path: Path) -> None:
+    """Write the canonical form of a LightGBM text as ONNX to ``path``, atomically; the same model gives the same bytes.
+
+    Raises:
+        ModelError: ``feature_names`` are not the model's own in its order, or the model cannot be exported bit-equal
+            (categorical splits, linear leaves, random forests, several classes, zeros read as missing).
+    """
+    model = parse(canonicalise(model_text))
+    names = checked_names(feature_names)
+    if names != model.feature_names:
+        differing = next(
+            (at for at, pair in enumerate(itertools.zip_longest(names, model.feature_names)) if pair[0] != pair[1]), 0
+        )
+        raise ModelError(
+            f"the {len(names)} feature names are not the model's {len(model.feature_names)}: first difference at "
+            f"position {differing}",
+            remedy="give the names in the order the model was trained on",
+        )
+    graph = _graph(trees_of(model), names)
+    write_atomic(path, graph.SerializeToString(deterministic=True))
+
+
+def prove_parity(native_path: Path, onnx_path: Path, X: NDArray[np.float32], *, latency: bool = False) -> ParityReport:
+    """Compare the two files' scores, bit by bit, on ``X``, around every threshold and at odd floats.
+
+    Both files are read anew. Native scores are LightGBM's own float64 sums; they must be float32 numbers and have the
+    same 32 bits as onnxruntime's. ``X`` also lends the boundary rows their free features; it needs at least one row.
+
+    Raises:
+        ParityError: one row or more differs; the message shows the first.
+        ModelError: a file cannot be read, or ``X`` does not fit the model.
+    """
+    lightgbm = _imported("lightgbm")
+    text = native_path.read_text(encoding="utf-8") if native_path.is_file() else ""
+    model = parse(text)
+    trees = trees_of(model)
+    checked_matrix(X, model.feature_names)
+    if len(X) == 0:
+        raise ModelError("parity needs at least one row", remedy="give rows of the training matrix")
+    booster = lightgbm.Booster(model_str=text)
+    session = open_graph(onnx_path)
+    recorded = json.loads(session.get_modelmeta().custom_metadata_map.get(FEATURES_KEY, "[]"))
+    if tuple(recorded) != model.feature_names:
+        raise ModelError(f"{onnx_path} has other features than {native_path}", remedy="export the model again")
+
+    def native(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.asarray(booster.predict(rows, raw_score=True, num_threads=1), dtype=np.float64)
+
+    def exported(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        scores: NDArray[np.float32] = session.run([OUTPUT], {INPUT: rows})[0]
+        return scores.reshape(len(rows))
+
+    tally = _Tally()
+    for rows in _chunks(X):
+        tally.compare(rows, native(rows), exported(rows))
+    tally.compare(X[:_ALONE], native(X[:_ALONE]), _one_by_one(exported, X[:_ALONE]))
+    plain = tally.rows
+    if any(len(tree.feature) for tree in trees):
+        base = X[: min(len(X), 4096)]
+        for rows in itertools.chain(boundary_rows(trees, base), _chunks(odd_rows(trees, base))):
+            tally.compare(rows, native(rows), exported(rows))
+    report = ParityReport(
+        rows=tally.rows,
+        boundary_rows=tally.rows - plain,
+        thresholds=threshold_count(trees),
+        trees=len(trees),
+        mismatches=tally.mismatches,
+        max_abs_difference=tally.max_abs_difference,
+    )
+    if report.mismatches:
+        raise ParityError(
+            f"native and ONNX scores differ on {report.mismatches} of {report.rows} rows, by up to "
+            f"{report.max_abs_difference:.3g}; first: {tally.first}",
+            remedy="export from the canonical text (LightGBMModel.save and export_onnx write matching files)",
+        )
+    if not latency:
+        return report
+    batch = np.ascontiguousarray(np.resize(X, (500, X.shape[1])))
+    return ParityReport(
+        **{
+            **asdict(report),
+            "native_ms_500_rows": _milliseconds(lambda: native(batch)),
+            "onnx_ms_500_rows": _milliseconds(lambda: exported(batch)),
+            "onnx_ms_1_row": _milliseconds(lambda: exported(batch[:1])),
+        }
+    )
+
+
+class _Tally:
+    """Counts rows and differences over many comparisons."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.mismatches = 0
+        self.max_abs_difference = 0.0
+        self.first = ""
+
+    def compare(self, rows: NDArray[np.float32], native: NDArray[np.float64], exported: NDArray[np.float32]) -> None:
+        narrow = native.astype(np.float32)
+        wrong = ~same_bits(narrow, exported) | (narrow.astype(np.float64) != native)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            self.first = self.first or f"native {native[at]!r}, ONNX {exported[at]!r}, row {rows[at][:8].tolist()}..."
+            self.mismatches += int(wrong.sum())
+        self.rows += len(rows)
+        self.max_abs_difference = max(self.max_abs_difference, float(np.abs(native - exported).max()))
+
+
+def _chunks(X: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    return (X[start : start + CHUNK_ROWS] for start in range(0, len(X), CHUNK_ROWS))
+
+
+def _one_by_one(
+    score: Callable[[NDArray[np.float32]], NDArray[np.float32]], X: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    return np.concatenate([score(X[at : at + 1]) for at in range(len(X))])
+
+
+def _milliseconds(call: Callable[[], object], repeats: int = 15) -> float:
+    """Return the median wall time of ``call`` after one warm-up."""
+    call()
+    taken = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return round(1000 * float(np.median(taken)), 3)
+
+
+def _graph(trees: Sequence[Tree], names: tuple[str, ...]) -> Any:
+    """Return the ModelProto: per tree its splits under their own numbers, then its leaves."""
+    onnx = _imported("onnx")
+    helper, float_type = onnx.helper, onnx.TensorProto.FLOAT
+    nodes: dict[str, list[Any]] = {key: [] for key in _NODE_FIELDS}
+    target_trees: list[int] = []
+    target_nodes: list[int] = []
+    weights: list[float] = []
+    for number, tree in enumerate(trees):
+        splits, leaves = len(tree.feature), len(tree.leaf_value)
+        no_child, no_value = [0] * leaves, [0.0] * leaves
+        nodes["treeids"] += [number] * (splits + leaves)
+        nodes["nodeids"] += range(splits + leaves)
+        nodes["featureids"] += tree.feature.tolist() + no_child
+        nodes["modes"] += ["BRANCH_LEQ"] * splits + ["LEAF"] * leaves
+        nodes["values"] += tree.threshold.tolist() + no_value
+        nodes["truenodeids"] += _children(tree.left, splits) + no_child
+        nodes["falsenodeids"] += _children(tree.right, splits) + no_child
+        nodes["missing_value_tracks_true"] += tree.nan_left.astype(int).tolist() + no_child
+        target_trees += [number] * leaves
+        target_nodes += range(splits, splits + leaves)
+        weights += tree.leaf_value.tolist()
+    ensemble = helper.make_node(
+        "TreeEnsembleRegressor",
+        [INPUT],
+        [OUTPUT],
+        domain="ai.onnx.ml",
+        n_targets=1,
+        aggregate_function="SUM",
+        post_transform="NONE",
+        target_treeids=target_trees,
+        target_nodeids=target_nodes,
+        target_ids=[0] * len(weights),
+        target_weights=weights,
+        **{f"nodes_{key}": values for key, values in nodes.items()},
+    )
+    graph = helper.make_graph(
+        [ensemble],
+        "trademl",
+        [helper.make_tensor_value_info(INPUT, float_type, [None, len(names)])],
+        [helper.make_tensor_value_info(OUTPUT, float_type, [None, 1])],
+    )
+    opsets = [helper.make_opsetid(domain, version) for domain, version in _OPSETS.items()]
+    model = helper.make_model(graph, producer_name="trademl", opset_imports=opsets, ir_version=_IR_VERSION)
+    helper.set_model_props(model, {FEATURES_KEY: json.dumps(names)})
+    onnx.checker.check_model(model)
+    return model
+
+
+_NODE_FIELDS = (
+    "treeids",
+    "nodeids",
+    "featureids",
+    "modes",
+    "values",
+    "truenodeids",
+    "falsenodeids",
+    "missing_value_tracks_true",
+)
+
+
+def _children(child: NDArray[np.int64], splits: int) -> list[int]:
+    """Turn LightGBM's ``-1 - leaf`` into the leaf's node number, ``splits + leaf``."""
+    numbers: list[int] = np.where(child >= 0, child, splits - 1 - child).tolist()
+    return numbers
+
+
+def _imported(package: str) -> ModuleType:
+    import importlib
+
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingExtra(package, "train") from error

@@ -1,0 +1,272 @@
+"""Tables whose rows Python writes: raw datasets, predictions and evidence, with their column types and grains.
+
+dbt's ``sources.yml`` states the same columns for the warehouse; a test keeps the two equal. Types are DuckDB's; every
+timestamp is a naive UTC ``TIMESTAMP``.
+"""
+
+from dataclasses import dataclass
+
+LANDING_COLUMNS: dict[str, str] = {
+    "known_at": "TIMESTAMP",
+    "ingested_at": "TIMESTAMP",
+    "source": "VARCHAR",
+    "batch_id": "VARCHAR",
+    "file": "VARCHAR",
+    "line": "BIGINT",
+    "content_hash": "VARCHAR",
+    "assumption": "VARCHAR",
+}
+"""Columns that ingest adds to every raw row. ``assumption`` says, where ``known_at`` is not observed, what was assumed."""
+
+
+@dataclass(frozen=True)
+class RawDataset:
+    """A landed dataset: the columns a source file provides, and the key that a version history hangs on."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: dict[str, str]
+    required: tuple[str, ...]
+    defaults: dict[str, float]
+
+    @property
+    def all_columns(self) -> dict[str, str]:
+        return {**self.columns, **LANDING_COLUMNS}
+
+
+@dataclass(frozen=True)
+class BatchTable:
+    """A table written by Python as immutable parquet batches; its view shows the latest row per grain."""
+
+    name: str
+    grain: tuple[str, ...]
+    columns: dict[str, str]
+    latest_by: str
+
+
+RAW: dict[str, RawDataset] = {
+    dataset.name: dataset
+    for dataset in (
+        RawDataset(
+            "equity_bars",
+            key=("symbol", "date"),
+            columns={
+                "symbol": "VARCHAR",
+                "date": "DATE",
+                "open": "DOUBLE",
+                "high": "DOUBLE",
+                "low": "DOUBLE",
+                "close": "DOUBLE",
+                "volume": "DOUBLE",
+                "dividend_amount": "DOUBLE",
+                "split_coefficient": "DOUBLE",
+            },
+            required=("symbol", "date", "open", "high", "low", "close", "volume"),
+            defaults={"dividend_amount": 0.0, "split_coefficient": 1.0},
+        ),
+        RawDataset(
+            "membership",
+            key=("symbol", "start_date"),
+            columns={"symbol": "VARCHAR", "start_date": "DATE", "end_date": "DATE"},
+            required=("symbol", "start_date", "end_date"),
+            defaults={},
+        ),
+        RawDataset(
+            "reference",
+            key=("symbol",),
+            columns={"symbol": "VARCHAR", "name": "VARCHAR", "sector": "VARCHAR"},
+            required=("symbol", "sector"),
+            defaults={},
+        ),
+        RawDataset(
+            "series",
+            key=("series", "date"),
+            columns={"series": "VARCHAR", "date": "DATE", "value": "DOUBLE"},
+            required=("date", "value"),
+            defaults={},
+        ),
+        RawDataset(
+            "calendar",
+            key=("calendar", "date"),
+            columns={"calendar": "VARCHAR", "date": "DATE", "open_at": "TIMESTAMP", "close_at": "TIMESTAMP"},
+            required=("calendar", "date", "open_at", "close_at"),
+            defaults={},
+        ),
+    )
+}
+
+QUARANTINE_COLUMNS: dict[str, str] = {
+    "dataset": "VARCHAR",
+    "file": "VARCHAR",
+    "line": "BIGINT",
+    "reason": "VARCHAR",
+    "detail": "VARCHAR",
+    "row": "VARCHAR",
+    "source": "VARCHAR",
+    "batch_id": "VARCHAR",
+    "ingested_at": "TIMESTAMP",
+}
+"""Rejected rows, kept whole: ``reason`` is a short code, ``detail`` a sentence, ``row`` the original values as JSON."""
+
+_SCORES = {
+    "yhat": "DOUBLE",
+    "yhat_std": "DOUBLE",
+    "prob_up": "DOUBLE",
+    "rank_pct": "DOUBLE",
+    "scored_at": "TIMESTAMP",
+}
+
+
+def _scores(name: str, entity: str) -> BatchTable:
+    return BatchTable(
+        f"preds.{name}",
+        grain=(entity, "dt", "horizon", "model_id"),
+        columns={
+            entity: "VARCHAR",
+            "dt": "DATE",
+            "horizon": "INTEGER",
+            "model_id": "VARCHAR",
+            "label": "VARCHAR",
+            **_SCORES,
+        },
+        latest_by="scored_at",
+    )
+
+
+BATCHES: dict[str, BatchTable] = {
+    table.name: table
+    for table in (
+        _scores("equities", "ticker"),
+        _scores("traders", "address"),
+        _scores("events", "event_id"),
+        _scores("options", "ticker"),
+        BatchTable(
+            "preds.shadow",
+            grain=("sleeve", "entity", "dt", "horizon", "model_id"),
+            columns={
+                "sleeve": "VARCHAR",
+                "entity": "VARCHAR",
+                "dt": "DATE",
+                "horizon": "INTEGER",
+                "model_id": "VARCHAR",
+                "label": "VARCHAR",
+                **_SCORES,
+            },
+            latest_by="scored_at",
+        ),
+        BatchTable(
+            "preds.oof",
+            grain=("sleeve", "entity", "dt", "horizon", "run_id", "path_id"),
+            columns={
+                "sleeve": "VARCHAR",
+                "entity": "VARCHAR",
+                "dt": "DATE",
+                "horizon": "INTEGER",
+                "label": "VARCHAR",
+                "run_id": "VARCHAR",
+                "path_id": "INTEGER",
+                "split_id": "INTEGER",
+                "yhat": "DOUBLE",
+                "y": "DOUBLE",
+                "label_end": "DATE",
+                "scored_at": "TIMESTAMP",
+            },
+            latest_by="scored_at",
+        ),
+        BatchTable(
+            "ops.trials",
+            grain=("trial_id",),
+            columns={
+                "trial_id": "VARCHAR",
+                "run_id": "VARCHAR",
+                "sleeve": "VARCHAR",
+                "label": "VARCHAR",
+                "config_hash": "VARCHAR",
+                "data_hash": "VARCHAR",
+                "config": "VARCHAR",
+                "returns_ref": "VARCHAR",
+                "status": "VARCHAR",
+                "started_at": "TIMESTAMP",
+                "recorded_at": "TIMESTAMP",
+            },
+            latest_by="recorded_at",
+        ),
+        BatchTable(
+            "ops.runs",
+            grain=("run_id",),
+            columns={
+                "run_id": "VARCHAR",
+                "sleeve": "VARCHAR",
+                "label": "VARCHAR",
+                "status": "VARCHAR",
+                "git_revision": "VARCHAR",
+                "data_hash": "VARCHAR",
+                "config_hash": "VARCHAR",
+                "path": "VARCHAR",
+                "metrics": "VARCHAR",
+                "started_at": "TIMESTAMP",
+                "recorded_at": "TIMESTAMP",
+            },
+            latest_by="recorded_at",
+        ),
+        BatchTable(
+            "ops.leakage_audit",
+            grain=("run_id", "split_id", "check_name"),
+            columns={
+                "run_id": "VARCHAR",
+                "split_id": "INTEGER",
+                "check_name": "VARCHAR",
+                "violations": "BIGINT",
+                "compared": "BIGINT",
+                "detail": "VARCHAR",
+                "recorded_at": "TIMESTAMP",
+            },
+            latest_by="recorded_at",
+        ),
+        BatchTable(
+            "ops.promotions",
+            grain=("decision_id", "bar"),
+            columns={
+                "decision_id": "VARCHAR",
+                "run_id": "VARCHAR",
+                "sleeve": "VARCHAR",
+                "bar": "VARCHAR",
+                "value": "DOUBLE",
+                "bound": "DOUBLE",
+                "verdict": "VARCHAR",
+                "reason": "VARCHAR",
+                "recorded_at": "TIMESTAMP",
+            },
+            latest_by="recorded_at",
+        ),
+        BatchTable(
+            "ops.skew",
+            grain=("as_of", "model_id", "feature"),
+            columns={
+                "as_of": "DATE",
+                "model_id": "VARCHAR",
+                "feature": "VARCHAR",
+                "mismatches": "BIGINT",
+                "missing": "BIGINT",
+                "extra": "BIGINT",
+                "smape": "DOUBLE",
+                "recorded_at": "TIMESTAMP",
+            },
+            latest_by="recorded_at",
+        ),
+        BatchTable(
+            "ops.fills",
+            grain=("fill_id",),
+            columns={
+                "fill_id": "VARCHAR",
+                "order_id": "VARCHAR",
+                "symbol": "VARCHAR",
+                "quantity": "DOUBLE",
+                "price": "DOUBLE",
+                "filled_at": "TIMESTAMP",
+                "recorded_at": "TIMESTAMP",
+            },
+            latest_by="recorded_at",
+        ),
+    )
+}

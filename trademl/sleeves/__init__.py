@@ -1,0 +1,1 @@
+"""The sleeves: what is particular to one market, end to end; they share one training path."""

@@ -1,0 +1,1 @@
+"""One training path for every sleeve: gate, splits, audit, fits, metrics, final model, run folder."""

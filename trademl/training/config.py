@@ -1,0 +1,143 @@
+"""What a training run is told: label, rows, target, validation, data gate and model; the same for every sleeve."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from trademl.config.reading import Section
+from trademl.models.registry import ModelField
+
+Task = Literal["regression", "top_bottom"]
+Target = Literal["raw", "demeaned", "rank"]
+Weight = Literal["sample_weight", "time_decay_weight", "uniqueness_weight", "none"]
+Regime = Literal["low", "mid", "high"]
+Status = Literal["GREEN", "AMBER"]
+
+REGIMES: tuple[Regime, ...] = ("low", "mid", "high")
+"""Volatility regimes; a regime's code is its position, -1 is unknown."""
+
+
+class ValidationConfig(Section):
+    """How predictions are made out of fold.
+
+    ``cpcv`` tests every choice of ``test_folds`` out of ``folds`` blocks; ``walk_forward`` trains on the past of each
+    of ``folds`` blocks. ``test_folds`` belongs to the first, ``mode``, ``train_sessions`` and ``min_train_sessions``
+    to the second.
+    """
+
+    kind: Literal["cpcv", "walk_forward"] = "cpcv"
+    folds: int = Field(default=8, ge=2, le=64)
+    test_folds: int = Field(default=2, ge=1)
+    embargo: int = Field(default=10, ge=0)
+    purge: Literal["all", "entity"] = "all"
+    mode: Literal["expanding", "rolling"] = "expanding"
+    train_sessions: int | None = Field(default=None, ge=1)
+    min_train_sessions: int | None = Field(default=None, ge=1)
+
+
+class DataGateConfig(Section):
+    """Which data may be trained on.
+
+    Attributes:
+        require: the worst status a session may have: GREEN, or AMBER to let both pass. RED never passes.
+        max_amber_fraction: with ``require: GREEN``, the share of the sessions that may be AMBER all the same.
+        exclude_not_green: leave the rows of sessions that do not pass out of training instead of refusing; they are
+            listed in the run's metrics/data_gate.json.
+    """
+
+    require: Status = "GREEN"
+    max_amber_fraction: float = Field(default=0.0, ge=0.0, le=1.0)
+    exclude_not_green: bool = False
+
+
+class TrainingConfig(Section):
+    """Everything that decides a training run's result, but for the data.
+
+    Attributes:
+        label: ``horizon`` (with ``k``), ``tb``, or the exact name of a label in the sleeve's labels table.
+        k: sessions of the horizon label.
+        start, end: first and last decision date; None is as far as the data goes.
+        symbols: train on these entities only; empty is all. Targets are made over the whole cross-section first.
+        regime: fit on rows of these volatility regimes only; every row is predicted all the same. Empty is all.
+        task: ``regression`` on the target, or ``top_bottom``: class 1 the top ``tail_fraction`` of each date, class 0
+            the bottom one, the middle left out of the fit.
+        target: of a regression: the label's value, less its mean over the date's cross-section, or its average-tie rank
+            there, centred, in (-0.5, 0.5).
+        weight: the column of sample weights.
+        features: names or patterns such as ``*_rank``, in order; a pattern takes the table's column order.
+        validation, data_gate, model: see their own classes.
+    """
+
+    label: str = "horizon"
+    k: int = Field(default=5, ge=1)
+    start: date | None = None
+    end: date | None = None
+    symbols: tuple[str, ...] = ()
+    regime: tuple[Regime, ...] = ()
+    task: Task = "regression"
+    target: Target = "demeaned"
+    tail_fraction: float = Field(default=0.2, gt=0.0, le=0.5)
+    weight: Weight = "sample_weight"
+    features: tuple[str, ...] = ("*_rank",)
+    validation: ValidationConfig = ValidationConfig()
+    data_gate: DataGateConfig = DataGateConfig()
+    model: ModelField
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TrainingConfig":
+        if self.start and self.end and self.start > self.end:
+            raise ValueError(f"start {self.start} is after end {self.end}")
+        if not self.features:
+            raise ValueError("features is empty: name at least one")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that decide the result: all but the number of threads."""
+        fields = self.model_dump(mode="json")
+        fields["model"].pop("threads", None)
+        # The task of the model follows from the task of the run.
+        fields["model"].pop("task", None)
+        return fields
+
+    def hash(self) -> str:
+        """Return the sha256 of :meth:`identity` as 64 hexadecimal digits."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class SleeveTables:
+    """Where a sleeve's training data lies, and how its commands and labels are called.
+
+    Attributes:
+        name: the sleeve, such as ``equities``.
+        training: the training table: entity, date, label, value, label_end_date, weights, regime, features.
+        entity: its entity column.
+        coverage: the dataset of ``silver.coverage`` that the gate asks about.
+        features_model: the dbt model whose compiled SQL makes the features.
+        features_table: the table those features lie in: its FLOAT and DOUBLE columns.
+        label_name: turns the configuration's ``label`` and ``k`` into a label of the table.
+    """
+
+    name: str
+    training: str
+    entity: str
+    coverage: str
+    features_model: str
+    features_table: str
+    label_name: Callable[[TrainingConfig], str]
+
+
+def horizon_of(label: str) -> int:
+    """Return the sessions a label looks ahead: the last number in its name.
+
+    >>> [horizon_of(name) for name in ("ret_1d", "fwd_20d", "tb_2_1_10")]
+    [1, 20, 10]
+    """
+    numbers = re.findall(r"\d+", label)
+    return int(numbers[-1]) if numbers else 1

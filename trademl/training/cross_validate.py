@@ -1,0 +1,231 @@
+"""Out-of-fold predictions: bins once, one fit per split, a checkpoint after each, so that a rerun goes on from there.
+
+A split's predictions are an ``.npy`` file (no pickle) and, written after it, a ``.json`` that names its content; a
+split counts as finished when both are there and agree. Dying at any moment loses the split at work and nothing else.
+"""
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trademl.artifacts.files import sha256_file, write_atomic
+from trademl.models.base import BaseModel, ModelConfig, Prepared
+from trademl.models.registry import create_model
+from trademl.training.dataset import TrainingData
+from trademl.training.splits import Splitter, path_of_row
+from trademl.validation.metrics import information_coefficient
+from trademl.validation.splits import Split
+
+_PREDICT_ROWS = 65_536
+
+
+class Progress(Protocol):
+    """Receives what happens in a run; the command line draws it."""
+
+    def stage(self, text: str) -> None:
+        """Say what begins now."""
+
+    def splits(self, total: int, done: int) -> None:
+        """Say how many splits there are, and how many of them an earlier run has finished."""
+
+    def split_done(self, mean_rank_ic: float) -> None:
+        """Say that one more split is finished; ``mean_rank_ic`` is the mean over the finished ones."""
+
+    def splits_end(self) -> None:
+        """Say that all splits are finished, or that the run stops."""
+
+
+class Silent:
+    """A progress that says nothing."""
+
+    def stage(self, text: str) -> None:
+        """Ignore it."""
+
+    def splits(self, total: int, done: int) -> None:
+        """Ignore it."""
+
+    def split_done(self, mean_rank_ic: float) -> None:
+        """Ignore it."""
+
+    def splits_end(self) -> None:
+        """Ignore it."""
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """One finished split.
+
+    Attributes:
+        split_id: its number; test_groups: the folds under test.
+        train_rows, test_rows: how many.
+        rank_ic: mean over the test dates of the Spearman correlation of score and label; None when it has none.
+        seconds: time of fit and prediction.
+        importances: gain by feature.
+        predictions_sha256: of the ``.npy`` file.
+    """
+
+    split_id: int
+    test_groups: tuple[int, ...]
+    train_rows: int
+    test_rows: int
+    rank_ic: float | None
+    seconds: float
+    importances: dict[str, float]
+    predictions_sha256: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON can hold it."""
+        return {**self.__dict__, "test_groups": list(self.test_groups)}
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """All splits of a run.
+
+    Attributes:
+        scores: raw model scores per path and row, shape (n_paths, n_rows), NaN where a path does not test the row.
+        split_of: the split each score comes from, same shape, -1 where there is none.
+        splits: the finished splits, by number.
+        prepared: the binned matrix, for the final fit; None when every split came from a checkpoint.
+        resumed: how many splits came from checkpoints.
+    """
+
+    scores: NDArray[np.float64]
+    split_of: NDArray[np.int16]
+    splits: tuple[SplitResult, ...]
+    prepared: Prepared | None
+    resumed: int
+
+    @property
+    def mean_score(self) -> NDArray[np.float64]:
+        """The score of each row averaged over the paths that test it, NaN where none does; shape (n_rows,)."""
+        tested = np.isfinite(self.scores)
+        count = tested.sum(axis=0)
+        total = np.where(tested, self.scores, 0.0).sum(axis=0)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def cross_validate(
+    data: TrainingData,
+    splitter: Splitter,
+    splits: Sequence[Split],
+    model: ModelConfig,
+    folder: Path,
+    progress: Progress,
+) -> CrossValidation:
+    """Fit and predict every split that ``folder`` has no checkpoint of, and put the paths together.
+
+    Args:
+        data: the rows.
+        splitter: what made ``splits``; it knows the path of each tested fold.
+        splits: train and test rows.
+        model: the model's configuration.
+        folder: where checkpoints lie and are written; it belongs to one configuration and one data hash.
+        progress: told after every split.
+
+    Raises:
+        ModelError: a fit failed.
+    """
+    finished = {split.split_id: _read_checkpoint(folder, split, data) for split in splits}
+    results = {split_id: found[0] for split_id, found in finished.items() if found}
+    scores = np.full((splitter.n_paths, len(data)), np.nan)
+    split_of = np.full((splitter.n_paths, len(data)), -1, dtype=np.int16)
+    prepared: Prepared | None = None
+    resumed = len(results)
+    progress.splits(len(splits), resumed)
+    try:
+        for split in splits:
+            found = finished.pop(split.split_id)
+            if found is None:
+                prepared = prepared or create_model(model, data.feature_names).prepare(
+                    data.X, data.feature_names, model
+                )
+                result, predicted = _fit_split(data, split, model, prepared, folder)
+                results[split.split_id] = result
+                progress.split_done(_mean_rank_ic(results.values()))
+            else:
+                predicted = found[1]
+            path = path_of_row(splitter, data, split)
+            scores[path, split.test] = predicted
+            split_of[path, split.test] = split.split_id
+    finally:
+        progress.splits_end()
+    return CrossValidation(scores, split_of, tuple(results[split.split_id] for split in splits), prepared, resumed)
+
+
+def predict_rows(model: BaseModel, X: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the raw scores of ``rows``, a block at a time, so that no second matrix is made."""
+    scores = np.empty(len(rows))
+    for start in range(0, len(rows), _PREDICT_ROWS):
+        block = rows[start : start + _PREDICT_ROWS]
+        contiguous = int(block[-1]) - int(block[0]) + 1 == len(block)
+        matrix = X[int(block[0]) : int(block[-1]) + 1] if contiguous else X[block]
+        scores[start : start + len(block)] = model.predict(matrix)
+    return scores
+
+
+def _fit_split(
+    data: TrainingData, split: Split, config: ModelConfig, prepared: Prepared, folder: Path
+) -> tuple[SplitResult, NDArray[np.float64]]:
+    began = time.monotonic()
+    model = create_model(config, data.feature_names)
+    model.fit_rows(prepared, data.target, split.train, weight=data.weight)
+    predicted = predict_rows(model, data.X, split.test)
+    daily = information_coefficient(predicted, data.value[split.test], data.dates[split.test]).spearman
+    defined = daily[np.isfinite(daily)]
+    buffer = io.BytesIO()
+    # Scores of canonical models are float32 numbers: half the bytes, and the same values.
+    narrow = predicted.astype(np.float32)
+    np.save(buffer, narrow if np.array_equal(narrow, predicted) else predicted, allow_pickle=False)
+    content = buffer.getvalue()
+    result = SplitResult(
+        split_id=split.split_id,
+        test_groups=split.test_groups,
+        train_rows=len(split.train),
+        test_rows=len(split.test),
+        rank_ic=float(defined.mean()) if len(defined) else None,
+        seconds=round(time.monotonic() - began, 3),
+        importances=model.importances(),
+        predictions_sha256=hashlib.sha256(content).hexdigest(),
+    )
+    write_atomic(_predictions_path(folder, split.split_id), content)
+    write_atomic(_result_path(folder, split.split_id), json.dumps(result.to_dict(), indent=1).encode())
+    return result, predicted
+
+
+def _read_checkpoint(folder: Path, split: Split, data: TrainingData) -> tuple[SplitResult, NDArray[np.float64]] | None:
+    """Return a split that an earlier run finished; None when it did not, or when its files do not agree."""
+    predictions, record = _predictions_path(folder, split.split_id), _result_path(folder, split.split_id)
+    if not (predictions.is_file() and record.is_file()):
+        return None
+    try:
+        raw = json.loads(record.read_bytes())
+        result = SplitResult(**{**raw, "test_groups": tuple(raw["test_groups"])})
+    except (ValueError, KeyError, TypeError):
+        return None
+    if result.predictions_sha256 != sha256_file(predictions) or tuple(result.importances) != data.feature_names:
+        return None
+    if (result.train_rows, result.test_rows) != (len(split.train), len(split.test)):
+        return None
+    return result, np.load(predictions, allow_pickle=False).astype(np.float64)
+
+
+def _predictions_path(folder: Path, split_id: int) -> Path:
+    return folder / f"split_{split_id:03d}.npy"
+
+
+def _result_path(folder: Path, split_id: int) -> Path:
+    return folder / f"split_{split_id:03d}.json"
+
+
+def _mean_rank_ic(results: Any) -> float:
+    known = [result.rank_ic for result in results if result.rank_ic is not None]
+    return float(np.mean(known)) if known else float("nan")

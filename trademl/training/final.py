@@ -1,0 +1,149 @@
+"""The final model and what scoring needs beside it: native text, ONNX, parity proof, calibrator, residual spread."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trademl.artifacts.run_folder import RunFolder
+from trademl.config.home import Home
+from trademl.models.base import BaseModel, ModelConfig, Prepared
+from trademl.models.golden import write_golden
+from trademl.models.onnx import ParityReport, prove_parity
+from trademl.models.registry import create_model
+from trademl.training.config import REGIMES, SleeveTables, Task
+from trademl.training.cross_validate import CrossValidation
+from trademl.training.dataset import TrainingData
+from trademl.training.evaluate import probability
+from trademl.validation.calibration import (
+    PROBABILITY_RANGE,
+    Knots,
+    ReliabilityBins,
+    apply,
+    brier,
+    ece,
+    fit_isotonic,
+    log_loss,
+    reliability_bins,
+)
+from trademl.validation.residuals import fit_residual_std
+
+PARITY_ROWS = 100_000
+"""Real rows that native and ONNX scores are compared on, when there are as many."""
+
+GOLDEN_ROWS = 256
+CALIBRATION_BINS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class FinalModel:
+    """The fitted model and the proof that its ONNX form scores alike."""
+
+    model: BaseModel
+    parity: ParityReport
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Probability that the label is positive, given the score; and how honest it is where it was fitted."""
+
+    knots: Knots
+    bins: ReliabilityBins
+    metrics: dict[str, float]
+
+
+def fit_final(folder: RunFolder, data: TrainingData, config: ModelConfig, prepared: Prepared | None) -> FinalModel:
+    """Fit on every fitted row, write the native file, ONNX and golden vectors, and prove that they score alike.
+
+    Raises:
+        ModelError: the fit or the export failed.
+        ParityError: native and ONNX scores differ on some row.
+    """
+    model = create_model(config, data.feature_names)
+    binned = prepared or model.prepare(data.X, data.feature_names, config)
+    model.fit_rows(binned, data.target, np.flatnonzero(data.fitted), weight=data.weight)
+    native, exported = folder.place(f"checkpoints/model{model.suffix}"), folder.place("checkpoints/model.onnx")
+    model.save(native)
+    model.export_onnx(exported)
+    golden = np.ascontiguousarray(data.X[_evenly(len(data), GOLDEN_ROWS)])
+    write_golden(folder.place("checkpoints/golden.json"), data.feature_names, golden, model.predict(golden))
+    parity = prove_parity(native, exported, np.ascontiguousarray(data.X[_evenly(len(data), PARITY_ROWS)]), latency=True)
+    folder.add_json("metrics/parity.json", parity.to_dict())
+    return FinalModel(model, parity)
+
+
+def calibrate(folder: RunFolder, data: TrainingData, validated: CrossValidation, task: Task) -> Calibration:
+    """Fit P(label > 0 | score) and the residual spread on out-of-fold scores, and write both as JSON.
+
+    The score is the mean over the paths that test a row. Residuals are target less prediction, in the target's unit.
+
+    Raises:
+        ModelError: no row was tested, or residuals do not vary.
+    """
+    score = validated.mean_score
+    tested = np.flatnonzero(np.isfinite(score))
+    rose = (data.value[tested] > 0).astype(np.float64)
+    knots = fit_isotonic(score[tested], rose)
+    folder.add_json("checkpoints/calibrator.json", knots.to_dict())
+    predicted = probability(score) if task == "top_bottom" else score
+    residual = data.target - predicted
+    known = tested[np.isfinite(residual[tested])]
+    spread = fit_residual_std(score[known], residual[known], data.regime[known], regimes=REGIMES)
+    folder.add_json("checkpoints/yhat_std.json", spread.to_dict())
+    likely = apply(knots, score[tested], clip=PROBABILITY_RANGE)
+    bins = reliability_bins(likely, rose, n_bins=CALIBRATION_BINS, strategy="quantile")
+    metrics = {
+        "rows": float(len(tested)),
+        "base_rate": float(rose.mean()),
+        "brier": brier(likely, rose),
+        "brier_of_base_rate": float(rose.mean() * (1 - rose.mean())),
+        "log_loss": log_loss(likely, rose),
+        "ece": ece(likely, rose),
+    }
+    folder.add_json(
+        "metrics/calibration.json",
+        {
+            "note": "in-sample: measured on the out-of-fold scores that the calibrator was fitted on",
+            **metrics,
+            "confidence": bins.confidence.tolist(),
+            "accuracy": bins.accuracy.tolist(),
+            "count": bins.count.tolist(),
+        },
+    )
+    return Calibration(knots, bins, metrics)
+
+
+def write_features(
+    folder: RunFolder, home: Home, sleeve: SleeveTables, data: TrainingData, scoring: Mapping[str, Any]
+) -> None:
+    """Write the feature list in exact order, the SQL that makes the features, and what scoring must know."""
+    folder.add_json("features/feature_list.json", list(data.feature_names))
+    folder.add_text("features/features.sql", compiled_sql(home, sleeve))
+    folder.add_json("config/scoring.json", dict(scoring))
+
+
+def compiled_sql(home: Home, sleeve: SleeveTables) -> str:
+    """Return the compiled SQL of the sleeve's features as the last build left it, else a comment that says why not."""
+    found = _compiled(home.dbt_project / "target" / "compiled", sleeve.features_model)
+    if found is None:
+        return (
+            f"-- {sleeve.features_model}.sql is not in {home.dbt_project.name}/target/compiled: this run was "
+            f"trained from a snapshot without the build that made it. Scoring reads {sleeve.features_table}.\n"
+        )
+    return found.read_text(encoding="utf-8")
+
+
+def _compiled(folder: Path, model: str) -> Path | None:
+    # dbt also compiles tests into folders called <file>.yml; the model itself lies under models/.
+    found = sorted(path for path in folder.rglob(f"{model}.sql") if "models" in path.parts and ".yml" not in str(path))
+    return found[0] if found else None
+
+
+def _evenly(n_rows: int, wanted: int) -> NDArray[np.int64]:
+    """Return ``wanted`` positions from first to last row at even distances; all when there are fewer."""
+    if n_rows <= wanted:
+        return np.arange(n_rows)
+    return np.linspace(0, n_rows - 1, wanted).astype(np.int64)

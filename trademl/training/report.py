@@ -1,0 +1,168 @@
+"""The page and the pictures of a run: card.md, and three plots."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from trademl.artifacts.run_folder import RunFolder
+from trademl.training.config import TrainingConfig
+from trademl.training.dataset import TrainingData
+from trademl.training.evaluate import Evaluation
+from trademl.training.final import Calibration, FinalModel
+from trademl.training.gate import GateReport
+
+PATH_COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("ic", "IC", "+.4f"),
+    ("rank_ic", "rank IC", "+.4f"),
+    ("rank_icir", "ICIR", "+.3f"),
+    ("rank_ic_t", "t", "+.2f"),
+    ("rmse", "RMSE", ".5f"),
+    ("mae", "MAE", ".5f"),
+    ("r2", "R2", "+.5f"),
+    ("direction_accuracy", "direction", ".4f"),
+)
+"""Metric, heading and format of the table of paths, here and on the command line."""
+
+_TOP_FEATURES = 15
+
+
+def path_table(paths: Sequence[Mapping[str, float]], summary: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
+    """Return heading, one row per path, and mean, std, min and max over the paths, as text."""
+    rows = [["path", *(heading for _, heading, _ in PATH_COLUMNS)]]
+    rows += [
+        [str(number), *(_number(path[name], style) for name, _, style in PATH_COLUMNS)]
+        for number, path in enumerate(paths)
+    ]
+    for statistic in ("mean", "std", "min", "max") if len(paths) > 1 else ():
+        rows.append([statistic, *(_number(summary[name][statistic], style) for name, _, style in PATH_COLUMNS)])
+    return rows
+
+
+def write_card(
+    folder: RunFolder,
+    config: TrainingConfig,
+    data: TrainingData,
+    evaluation: Evaluation,
+    final: FinalModel,
+    calibration: Calibration,
+    gate: GateReport,
+    facts: Mapping[str, Any],
+) -> None:
+    """Write card.md: what the model is, what it was trained on, what it is worth and how it may be used."""
+    table = path_table(evaluation.paths, evaluation.summary)
+    regimes = [["regime", "dates", "rank IC", "t"]] + [
+        [name, f"{values['dates']:.0f}", _number(values["rank_ic"], "+.4f"), _number(values["rank_ic_t"], "+.2f")]
+        for name, values in evaluation.regimes.items()
+    ]
+    features = [["feature", "share of gain", "std over splits"]] + [
+        [name, f"{mean:.3f}", f"{std:.3f}"] for name, mean, std in evaluation.importances[:_TOP_FEATURES]
+    ]
+    validation = config.validation
+    made = (
+        f"CPCV, {validation.folds} choose {validation.test_folds}"
+        if validation.kind == "cpcv"
+        else f"walk-forward, {validation.folds} test blocks, {validation.mode}"
+    )
+    excluded = f"; {len(gate.excluded)} sessions left out on purpose" if gate.excluded else ""
+    grades = ", ".join(f"{count} {status}" for status, count in sorted(gate.counts.items()))
+    aim = f"{config.task} on the {config.target} target"
+    if config.task == "top_bottom":
+        aim = f"top against bottom {config.tail_fraction:.0%} of each date"
+    lags = max(data.horizon - 1, 0)
+    brier, base = calibration.metrics["brier"], calibration.metrics["brier_of_base_rate"]
+    text = f"""# {folder.run_id}
+
+A {config.model.kind} model of the sleeve {folder.sleeve}: label `{data.label}` ({data.horizon} sessions), {aim}.
+
+| | |
+|---|---|
+| rows | {len(data):,} ({int(data.fitted.sum()):,} fitted), {len(data.entities)} symbols |
+| decisions | {data.dates[0]} to {data.dates[-1]} |
+| data | {gate.sessions} sessions: {grades}{excluded} |
+| validation | {made}, embargo {validation.embargo} sessions, purge {validation.purge}; leakage audit: 0 violations |
+| features | {len(data.feature_names)}, in features/feature_list.json |
+| parity | native = ONNX, bit for bit, on {final.parity.rows:,} rows and {final.parity.thresholds:,} thresholds |
+| data hash | {data.data_hash} |
+| revision | {facts["git_revision"]} |
+| command | `{facts["command"]}` |
+
+## Out of fold
+
+{_markdown(table)}
+
+IC and rank IC are means of daily correlations with the label; t is Newey-West with at least {lags} lags.
+Errors are against the target that was fitted. Paths share data: their spread is no standard error.
+
+{_markdown(regimes)}
+
+## Features that matter
+
+{_markdown(features)}
+
+## Probability
+
+P(label > 0) is an isotonic function of the score (checkpoints/calibrator.json), clipped to [0.01, 0.99]. On the
+predictions it was fitted on, its Brier score is {brier:.5f} against {base:.5f} of the base rate, and its expected
+calibration error {calibration.metrics["ece"]:.5f}.
+
+## Use
+
+Ranks symbols within one date. Scores are {_unit(config)}; compare them within a date, not
+between dates. A backtest of a signal says nothing about costs, capacity or the future.
+"""
+    folder.add_text("card.md", text)
+
+
+def write_plots(folder: RunFolder, evaluation: Evaluation, calibration: Calibration) -> None:
+    """Draw rank_ic.png (cumulative, per path), importances.png and calibration.png."""
+    from matplotlib.figure import Figure
+
+    def saved(figure: Figure, name: str) -> None:
+        with folder.writing(f"plots/{name}.png") as temporary:
+            # No version or time in the file: the same run gives the same bytes.
+            figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for number, series in enumerate(evaluation.daily):
+        axes.plot(series.dates, np.nancumsum(series.spearman), linewidth=1, label=f"path {number}")
+    axes.axhline(0, color="black", linewidth=0.5)
+    axes.set(title="Cumulative daily rank IC, out of fold", ylabel="sum of rank IC")
+    axes.legend(fontsize=8, ncols=2)
+    saved(figure, "rank_ic")
+
+    shown = evaluation.importances[: 2 * _TOP_FEATURES][::-1]
+    figure = Figure(figsize=(9, 1.2 + 0.25 * len(shown)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.barh([row[0] for row in shown], [row[1] for row in shown], xerr=[row[2] for row in shown], height=0.7)
+    axes.set(title="Share of gain, mean and std over splits", xlabel="share")
+    saved(figure, "importances")
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.add_subplot()
+    bins = calibration.bins
+    axes.plot(bins.confidence, bins.accuracy, marker="o")
+    edge = [min(bins.confidence.min(), bins.accuracy.min()), max(bins.confidence.max(), bins.accuracy.max())]
+    axes.plot(edge, edge, color="black", linewidth=0.5)
+    axes.set(title="P(label > 0), out of fold", xlabel="predicted", ylabel="observed")
+    saved(figure, "calibration")
+
+
+def _unit(config: TrainingConfig) -> str:
+    if config.task == "top_bottom":
+        return f"log-odds of ending in the top rather than the bottom {config.tail_fraction:.0%} of the date"
+    return {
+        "raw": "expected label values",
+        "demeaned": "expected label values in excess of the date's mean",
+        "rank": "expected centred ranks",
+    }[config.target]
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def _number(value: float, style: str) -> str:
+    return "-" if not np.isfinite(value) else format(value, style)
