@@ -15,7 +15,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SQL_VENV := .venv-sql
 CONSTRAINTS := constraints/py311.txt
-PIP_QUIET := --quiet --disable-pip-version-check --no-input --no-warn-script-location
+# Bytecode is compiled when a module is first used: compiling all of it would double the time of an installation.
+PIP_QUIET := --no-compile --quiet --disable-pip-version-check --no-input --no-warn-script-location
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 8 ? n : 8 )))
 SQL_FILES := $(shell find dbt_project -path dbt_project/target -prune -o -path dbt_project/logs -prune \
     -o -type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -print 2>/dev/null)

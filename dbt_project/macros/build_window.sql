@@ -7,7 +7,7 @@
     covered a selection is redone from the same date.
 #}
 {% macro start_build() -%}
-    {%- if execute and flags.WHICH in ['build', 'run', 'test'] -%}
+    {%- if execute and flags.WHICH in ['build', 'run'] -%}
         {%- do run_query("create schema if not exists meta") -%}
         {%- do run_query("create table if not exists meta.builds (build_id varchar, invocation_id varchar, started_at timestamp, finished_at timestamp, affected_from date, definition_hash varchar, as_known_at varchar, status varchar)") -%}
         {%- do run_query("create table if not exists meta.batches (dataset varchar, batch_id varchar, built_by varchar)") -%}
@@ -46,7 +46,7 @@
 {%- endmacro %}
 
 {% macro finish_build(results) -%}
-    {%- if execute and flags.WHICH in ['build', 'run', 'test'] -%}
+    {%- if execute and flags.WHICH in ['build', 'run'] -%}
         {%- set models = graph.nodes.values() | selectattr('resource_type', 'equalto', 'model') | list -%}
         {%- set seen = namespace(models=0, bad=0) -%}
         {%- for result in results -%}

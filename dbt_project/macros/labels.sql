@@ -20,3 +20,26 @@
         {%- endfor %}
     end
 {%- endmacro %}
+
+{# Log index at the exit: the planned session's or the next bar's, else the last price of a listing that ended. #}
+{% macro label_exit(exit_log_index, last_log_index) -%}
+    coalesce({{ exit_log_index }}, case when is_cut_short then {{ last_log_index }} end)
+{%- endmacro %}
+
+{# Session on which the value is first known; NULL while pending. #}
+{% macro label_end(exit_index) -%}
+    case
+        when not has_entry then session_index + 1
+        when {{ exit_index }} is not null then {{ exit_index }}
+        when is_cut_short then last_index + {{ var('delisted_after_sessions') }}
+    end
+{%- endmacro %}
+
+{% macro label_outcome(resolved, exit_index) -%}
+    case
+        when not has_entry then 'no_entry'
+        when {{ exit_index }} is not null then {{ resolved }}
+        when is_cut_short then 'delisted'
+        else 'pending'
+    end
+{%- endmacro %}

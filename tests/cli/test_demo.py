@@ -3,13 +3,16 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from trademl.cli.demo import demo_lines, next_commands, picks_table
+from trademl.cli.demo import demo_lines, next_commands, picks_table, write_config
 from trademl.cli.main import main
+from trademl.config import Home
+from trademl.config.reading import load_section
+from trademl.sleeves.equities import EquitiesConfig
 
 
 def test_the_demo_lands_corrections_last_and_scores_the_last_session() -> None:
     """The commands: five ingests, corrections after the bars, then build, train and score as of the last session."""
-    lines = demo_lines(Path("demo/market"), "2024-03-07")
+    lines = demo_lines(Path("demo/market"), Path("demo/configs/training/demo.yml"), "2024-03-07")
     assert [line.split()[0] for line in lines] == ["ingest"] * 5 + ["build", "train", "score"]
     assert "corrections.parquet" in lines[4]
     assert lines[-1].endswith("--as-of 2024-03-07")
@@ -40,3 +43,11 @@ def test_another_market_in_the_same_home_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["demo", "--dir", str(tmp_path / "demo"), "--seed", "8"])
     assert result.exit_code != 0
     assert "seed 7 there, 8 now" in result.stderr + str(result.exception)
+
+
+def test_the_demos_model_is_a_valid_configuration(home: Home) -> None:
+    """configs/training/demo.yml differs from equities.yml in its model only, and reads as a training configuration."""
+    usual = load_section(home.configs / "training" / "equities.yml", EquitiesConfig)
+    smooth = load_section(write_config(home.root), EquitiesConfig)
+    assert smooth != usual
+    assert smooth.model_copy(update={"model": usual.model}) == usual

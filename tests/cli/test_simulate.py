@@ -1,6 +1,7 @@
 import shlex
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from trademl.cli.main import main
@@ -27,6 +28,8 @@ def test_simulate_writes_a_market_and_says_how_to_land_it(tmp_path: Path) -> Non
         assert f"trademl {line}" in result.stdout
 
 
+# exchange_calendars 4.13 calls what pandas 3 deprecates
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_simulated_files_land_without_a_map_and_without_quarantine(tmp_path: Path, home: Home) -> None:
     """Every printed ingest command runs in a new home; all rows land, and the corrections count as corrections."""
     folder = tmp_path / "a market"

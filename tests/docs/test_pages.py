@@ -33,9 +33,12 @@ def test_links_lead_somewhere(page: Path) -> None:
 @every_page
 def test_named_files_exist(page: Path) -> None:
     """Every file or folder of ours that a page names in code style exists, unless its line says it comes later."""
+    text = page.read_text(encoding="utf-8")
+    # In the table of seeds only the last column is about this repository.
+    lines = [line.rpartition(" | ")[2] if page.name == "seeds.md" else line for line in text.splitlines()]
     missing = [
         path
-        for line in page.read_text(encoding="utf-8").splitlines()
+        for line in lines
         for path in OURS.findall(line)
         if "<" not in path and not (REPOSITORY / path).exists() and "comes with" not in line
     ]

@@ -100,15 +100,16 @@ def test_adjacent_test_folds_act_as_one_block() -> None:
 
 
 def test_purging_by_entity_keeps_other_entities_inside_the_label_window() -> None:
-    """Entity 1 has no test row near the edge, so its rows inside the block's label window stay; after it nobody's do."""
+    """Rows inside the block's label window stay when no test label of their own entity reaches them."""
     start = np.array([0, 1, 2, 3, 4, 5, 6, 7, 3, 4, 5, 6])
     entity = np.array([0] * 8 + [1] * 4)
     end = start + np.where(entity == 0, 2, 0)
     spans = LabelSpans(start, end, entity)
-    fold_one_tested = next(iter(PurgedKFold(2, embargo=1, purge="entity").split(spans)))
-    # Fold 0 is sessions 0 to 3; entity 0's labels reach 5, so 4 and 5 go; entity 1's own label ends at 3; 6 is
-    embargoed. assert spans.start[fold_one_tested.train].tolist() == [7, 4, 5]
-    assert spans.entity[fold_one_tested.train].tolist() == [0, 1, 1]
+    first_fold_tested = next(iter(PurgedKFold(2, embargo=1, purge="entity").split(spans)))
+    # Fold 0 is sessions 0 to 3. Entity 0's labels reach 5, so its 4 and 5 go; entity 1's own label ends at 3, so its
+    # 4 and 5 stay; 6 is embargoed for both.
+    assert spans.start[first_fold_tested.train].tolist() == [7, 4, 5]
+    assert spans.entity[first_fold_tested.train].tolist() == [0, 1, 1]
 
 
 @pytest.mark.parametrize("n, k", [(6, 2), (5, 2), (8, 2), (10, 3), (4, 1)])

@@ -34,7 +34,7 @@ def test_training_precedes_testing_by_more_than_the_embargo(
 
 
 def test_expanding_windows_by_hand() -> None:
-    """12 sessions, 3 blocks after 3 sessions, labels of 1 session, embargo 1: row r trains before block b if r + 2 < b."""
+    """12 sessions, 3 blocks after the first 3; labels and embargo of 1: row r trains for block b if r + 2 < b."""
     splits = list(WalkForward(3, embargo=1, min_train_sessions=3).split(dense_panel(12, 1, 1)))
     assert [split.test.tolist() for split in splits] == [[3, 4, 5], [6, 7, 8], [9, 10, 11]]
     assert [split.train.tolist() for split in splits] == [[0], [0, 1, 2, 3], [0, 1, 2, 3, 4, 5, 6]]

@@ -97,6 +97,25 @@ def test_readers_do_not_wait_for_a_build(home: Home) -> None:
 
 
 @pytest.mark.fault
+def test_readers_that_start_together_publish_a_build_once(home: Home) -> None:
+    """Three processes that all find the build unpublished leave one manifest, and all of them read it."""
+    write_warehouse(layout_of(home), build_id="b1")
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom trademl.config import Home\n"
+        "from trademl.warehouse.read import read_snapshot\nprint('ready', flush=True)\nsys.stdin.readline()\n"
+        "with read_snapshot(Home(Path(sys.argv[1]))) as snapshot:\n    print(snapshot.manifest.build_id, flush=True)"
+    )
+    readers = [child(code, str(home.root)) for _ in range(3)]
+    assert [first_line(reader) for reader in readers] == ["ready"] * 3
+    for reader in readers:
+        assert reader.stdin is not None
+        reader.stdin.write("go\n")
+        reader.stdin.flush()
+    assert [reader.communicate(timeout=60)[0] for reader in readers] == ["b1\n"] * 3
+    assert [path.name for path in layout_of(home).manifests.iterdir()] == ["00000001.json"]
+
+
+@pytest.mark.fault
 def test_without_a_snapshot_a_running_build_is_named(home: Home) -> None:
     """The first build still runs: the error says which process holds the warehouse."""
     layout = layout_of(home)

@@ -44,7 +44,7 @@ def init(directory: Path) -> None:
         return
     made = make_home(root, bundle())
     click.echo(f"made a home in {root}: {', '.join(made)}")
-    click.echo(f"next: cd {directory} && trademl simulate market && trademl ingest --help")
+    click.echo(f"next: cd {directory} && trademl simulate && trademl ingest --help")
 
 
 def bundle() -> Path:

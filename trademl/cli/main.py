@@ -75,6 +75,7 @@ EXTRA_OF: dict[str, str] = {
     "pandas": "train",
     "pyarrow": "train",
     "requests": "sources",
+    "sqlalchemy": "train",
     "tqdm": "train",
     "yfinance": "sources",
 }

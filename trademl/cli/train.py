@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CONFIG = Path("training") / "equities.yml"
 
 
-class Names(click.ParamType):
+class Names(click.ParamType[Any]):
     """Names divided by commas."""
 
     name = "A,B,..."
@@ -34,7 +34,7 @@ class Names(click.ParamType):
         return names
 
 
-class Day(click.ParamType):
+class Day(click.ParamType[Any]):
     """A date as YYYY-MM-DD."""
 
     name = "DATE"
@@ -202,7 +202,7 @@ def show(home: "Home", result: "RunResult") -> None:
     click.echo(f"run folder  {_relative(home, result.path)}")
     if result.model_version:
         click.echo(f"mlflow      trademl-equities version {result.model_version}, alias challenger")
-    click.echo(f"next        trademl score equities --as-of {result.last_date}")
+    click.echo(f"next        trademl score equities --as-of {result.as_of}")
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -144,7 +144,9 @@ def current_seq(layout: Layout) -> int | None:
     except FileNotFoundError:
         return None
     if not text.isascii() or not text.isdigit():
-        raise SnapshotError(f"{layout.current} holds {text[:40]!r}, not a number", remedy=REBUILD)
+        raise SnapshotError(
+            f"{layout.current} holds {text[:40]!r}, not a number", remedy=f"delete that file, then {REBUILD}"
+        )
     return int(text)
 
 

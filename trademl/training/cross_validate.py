@@ -20,7 +20,7 @@ from trademl.artifacts.files import sha256_file, write_atomic
 from trademl.models.base import BaseModel, ModelConfig, Prepared
 from trademl.models.registry import create_model
 from trademl.training.dataset import TrainingData
-from trademl.training.splits import Splitter, path_of_row
+from trademl.training.splits import Splitter, make_splits, path_of_row
 from trademl.validation.metrics import information_coefficient
 from trademl.validation.splits import Split
 
@@ -114,51 +114,48 @@ class CrossValidation:
 
 
 def cross_validate(
-    data: TrainingData,
-    splitter: Splitter,
-    splits: Sequence[Split],
-    model: ModelConfig,
-    folder: Path,
-    progress: Progress,
+    data: TrainingData, splitter: Splitter, model: ModelConfig, folder: Path, progress: Progress
 ) -> CrossValidation:
     """Fit and predict every split that ``folder`` has no checkpoint of, and put the paths together.
 
     Args:
         data: the rows.
-        splitter: what made ``splits``; it knows the path of each tested fold.
-        splits: train and test rows.
+        splitter: makes the splits, and knows the path of each tested fold.
         model: the model's configuration.
         folder: where checkpoints lie and are written; it belongs to one configuration and one data hash.
         progress: told after every split.
 
     Raises:
         ModelError: a fit failed.
+        SplitError: a split has no train row.
     """
-    finished = {split.split_id: _read_checkpoint(folder, split, data) for split in splits}
-    results = {split_id: found[0] for split_id, found in finished.items() if found}
     scores = np.full((splitter.n_paths, len(data)), np.nan)
     split_of = np.full((splitter.n_paths, len(data)), -1, dtype=np.int16)
+    results: list[SplitResult] = []
     prepared: Prepared | None = None
-    resumed = len(results)
-    progress.splits(len(splits), resumed)
+    resumed = 0
+    progress.splits(
+        splitter.n_splits, sum(_result_path(folder, number).is_file() for number in range(splitter.n_splits))
+    )
     try:
-        for split in splits:
-            found = finished.pop(split.split_id)
+        for split in make_splits(splitter, data):
+            found = _read_checkpoint(folder, split, data)
             if found is None:
                 prepared = prepared or create_model(model, data.feature_names).prepare(
                     data.X, data.feature_names, model
                 )
-                result, predicted = _fit_split(data, split, model, prepared, folder)
-                results[split.split_id] = result
-                progress.split_done(_mean_rank_ic(results.values()))
+                found = _fit_split(data, split, model, prepared, folder)
+                results.append(found[0])
+                progress.split_done(_mean_rank_ic(results))
             else:
-                predicted = found[1]
+                results.append(found[0])
+                resumed += 1
             path = path_of_row(splitter, data, split)
-            scores[path, split.test] = predicted
+            scores[path, split.test] = found[1]
             split_of[path, split.test] = split.split_id
     finally:
         progress.splits_end()
-    return CrossValidation(scores, split_of, tuple(results[split.split_id] for split in splits), prepared, resumed)
+    return CrossValidation(scores, split_of, tuple(results), prepared, resumed)
 
 
 def predict_rows(model: BaseModel, X: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -226,6 +223,6 @@ def _result_path(folder: Path, split_id: int) -> Path:
     return folder / f"split_{split_id:03d}.json"
 
 
-def _mean_rank_ic(results: Any) -> float:
+def _mean_rank_ic(results: Sequence[SplitResult]) -> float:
     known = [result.rank_ic for result in results if result.rank_ic is not None]
     return float(np.mean(known)) if known else float("nan")

@@ -48,7 +48,10 @@ class FinalModel:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Probability that the label is positive, given the score; and how honest it is where it was fitted."""
+    """Probability that the label is positive, given the score.
+
+    ``bins`` and ``metrics`` are cross-fitted: each fold is judged by a calibrator that was fitted on the others.
+    """
 
     knots: Knots
     bins: ReliabilityBins
@@ -75,10 +78,13 @@ def fit_final(folder: RunFolder, data: TrainingData, config: ModelConfig, prepar
     return FinalModel(model, parity)
 
 
-def calibrate(folder: RunFolder, data: TrainingData, validated: CrossValidation, task: Task) -> Calibration:
+def calibrate(
+    folder: RunFolder, data: TrainingData, validated: CrossValidation, folds: NDArray[np.int64], task: Task
+) -> Calibration:
     """Fit P(label > 0 | score) and the residual spread on out-of-fold scores, and write both as JSON.
 
-    The score is the mean over the paths that test a row. Residuals are target less prediction, in the target's unit.
+    The score is the mean over the paths that test a row; ``folds`` is the fold of each row, for the honest measure
+    of the calibrator. Residuals are target less prediction, in the target's unit.
 
     Raises:
         ModelError: no row was tested, or residuals do not vary.
@@ -93,7 +99,7 @@ def calibrate(folder: RunFolder, data: TrainingData, validated: CrossValidation,
     known = tested[np.isfinite(residual[tested])]
     spread = fit_residual_std(score[known], residual[known], data.regime[known], regimes=REGIMES)
     folder.add_json("checkpoints/yhat_std.json", spread.to_dict())
-    likely = apply(knots, score[tested], clip=PROBABILITY_RANGE)
+    likely = _cross_fitted(score[tested], rose, folds[tested])
     bins = reliability_bins(likely, rose, n_bins=CALIBRATION_BINS, strategy="quantile")
     metrics = {
         "rows": float(len(tested)),
@@ -106,7 +112,7 @@ def calibrate(folder: RunFolder, data: TrainingData, validated: CrossValidation,
     folder.add_json(
         "metrics/calibration.json",
         {
-            "note": "in-sample: measured on the out-of-fold scores that the calibrator was fitted on",
+            "note": "cross-fitted: each fold is judged by a calibrator fitted on the out-of-fold scores of the others",
             **metrics,
             "confidence": bins.confidence.tolist(),
             "accuracy": bins.accuracy.tolist(),
@@ -114,6 +120,17 @@ def calibrate(folder: RunFolder, data: TrainingData, validated: CrossValidation,
         },
     )
     return Calibration(knots, bins, metrics)
+
+
+def _cross_fitted(
+    score: NDArray[np.float64], rose: NDArray[np.float64], folds: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    likely = np.empty(len(score))
+    for fold in np.unique(folds):
+        held = folds == fold
+        knots = fit_isotonic(score[~held], rose[~held])
+        likely[held] = apply(knots, score[held], clip=PROBABILITY_RANGE)
+    return likely
 
 
 def write_features(

@@ -65,21 +65,22 @@ def check_gate(
 ) -> GateReport:
     """Grade the sessions ``first`` to ``last`` (both inclusive) and refuse when some do not pass.
 
-    Sessions after the last graded one do not count: nothing has landed for them yet.
+    Sessions before the first graded one and after the last do not count: nothing has landed for them.
 
     Raises:
         DataGateError: sessions do not pass; names them, the limit and what to do.
     """
     graded = con.execute(
         """
-        select calendar.date, coalesce(coverage.status, ?), coverage.coverage_ratio, coverage.reasons
+        select calendar.date, coalesce(coverage.status, $missing), coverage.coverage_ratio, coverage.reasons
         from silver.calendar as calendar
-        left join silver.coverage as coverage on calendar.date = coverage.date and coverage.dataset = ?
-        where calendar.date between ? and ?
-            and calendar.date <= (select max(date) from silver.coverage where dataset = ?)
+        left join silver.coverage as coverage on calendar.date = coverage.date and coverage.dataset = $dataset
+        where calendar.date between $first and $last
+            and calendar.date >= (select min(date) from silver.coverage where dataset = $dataset)
+            and calendar.date <= (select max(date) from silver.coverage where dataset = $dataset)
         order by calendar.date
         """,
-        [NO_GRADE, sleeve.coverage, first, last, sleeve.coverage],
+        {"missing": NO_GRADE, "dataset": sleeve.coverage, "first": first, "last": last},
     ).fetchall()
     if not graded:
         raise DataGateError(

@@ -102,9 +102,9 @@ Errors are against the target that was fitted. Paths share data: their spread is
 
 ## Probability
 
-P(label > 0) is an isotonic function of the score (checkpoints/calibrator.json), clipped to [0.01, 0.99]. On the
-predictions it was fitted on, its Brier score is {brier:.5f} against {base:.5f} of the base rate, and its expected
-calibration error {calibration.metrics["ece"]:.5f}.
+P(label > 0) is an isotonic function of the score (checkpoints/calibrator.json), clipped to [0.01, 0.99]. Judged fold by
+fold with a calibrator fitted on the others, its Brier score is {brier:.5f} against {base:.5f} of the base rate, and its
+expected calibration error {calibration.metrics["ece"]:.5f}.
 
 ## Use
 

@@ -34,7 +34,7 @@ from trademl.training.final import calibrate, fit_final, write_features
 from trademl.training.gate import GateReport, check_gate
 from trademl.training.oof import write_oof
 from trademl.training.report import write_card, write_plots
-from trademl.training.splits import audit, make_splits, make_splitter
+from trademl.training.splits import audit, make_splitter
 from trademl.warehouse.read import read_snapshot
 
 _ENGINES = ("lightgbm", "xgboost-cpu", "numpy")
@@ -52,7 +52,7 @@ class RunResult:
         resumed_splits: splits that an earlier, interrupted command had finished.
         already_trained: an earlier command had finished all of it.
         model_version: of the MLflow model, None without MLflow.
-        last_date: the last decision date of the data.
+        as_of: the last session in the snapshot, the first thing to score.
         excluded: sessions left out by choice.
     """
 
@@ -64,7 +64,7 @@ class RunResult:
     resumed_splits: int
     already_trained: bool
     model_version: str | None
-    last_date: str
+    as_of: str
     excluded: int
 
 
@@ -126,7 +126,7 @@ def train_sleeve(
         resumed_splits=resumed,
         already_trained=already,
         model_version=version,
-        last_date=str(data.dates[-1]),
+        as_of=str(snapshot.manifest.as_of or data.dates[-1]),
         excluded=len(gate.excluded),
     )
 
@@ -169,14 +169,12 @@ class _Run:
         data, folder = self.data, self.folder
         layout = layout_of(self.home)
         splitter = make_splitter(self.config.validation)
-        splits = make_splits(splitter, data)
         self._note("started")
-        self.told.stage(f"auditing {len(splits)} splits of {len(data):,} rows")
+        self.told.stage(f"auditing {splitter.n_splits} splits of {len(data):,} rows")
         try:
             rows = audit(
                 self.snapshot.con,
                 folder.place("predictions/splits.parquet"),
-                splits,
                 spans_sql(self.sleeve, self.config, data.label, self.gate.excluded),
                 data,
                 splitter,
@@ -189,15 +187,15 @@ class _Run:
             raise
         record_audit(layout, rows, now=self.now)
         checkpoints = folder.path / "checkpoints"
-        self.told.stage(f"fitting {self.config.model.kind} on {len(splits)} splits")
-        validated = cross_validate(data, splitter, splits, self.model, checkpoints, self.told)
+        self.told.stage(f"fitting {self.config.model.kind} on {splitter.n_splits} splits")
+        validated = cross_validate(data, splitter, self.model, checkpoints, self.told)
         self.told.stage("measuring and storing out-of-fold predictions")
         evaluation = evaluate(data, validated, self.config.task)
         write_metrics(folder, evaluation)
         folder.add_json("metrics/data_gate.json", self.gate.to_dict())
         folder.add_json("metrics/leakage_audit.json", [{**row.as_dict(), "recorded_at": None} for row in rows])
         write_oof(layout, self.sleeve.name, folder.run_id, data, validated, now=self.now)
-        calibration = calibrate(folder, data, validated, self.config.task)
+        calibration = calibrate(folder, data, validated, splitter.folds(data.spans), self.config.task)
         self.told.stage("fitting the final model and proving its ONNX form")
         final = fit_final(folder, data, self.model, validated.prepared)
         write_features(folder, self.home, self.sleeve, data, self._scoring())
@@ -220,7 +218,7 @@ class _Run:
                     "features": len(data.feature_names),
                     "first_date": str(data.dates[0]),
                     "last_date": str(data.dates[-1]),
-                    "splits": len(splits),
+                    "splits": splitter.n_splits,
                     "parity_rows": final.parity.rows,
                     "snapshot": self.snapshot.manifest.seq,
                     "build_id": self.snapshot.manifest.build_id,

@@ -1,5 +1,6 @@
 """The splits of a run: made from the configuration, stored, and audited before anything is fitted."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -39,13 +40,15 @@ def make_splitter(config: ValidationConfig) -> Splitter:
     )
 
 
-def make_splits(splitter: Splitter, data: TrainingData) -> list[Split]:
-    """Return the splits of ``data``; rows that are not fitted leave every train side, and are tested all the same.
+def make_splits(splitter: Splitter, data: TrainingData) -> Iterator[Split]:
+    """Yield the splits of ``data``; rows that are not fitted leave every train side, and are tested all the same.
+
+    Making a split is cheap and keeping all of them is not (28 splits of a million rows are 230 MB of indices), so every
+    user makes them again.
 
     Raises:
         SplitError: there are too few sessions, or a split has no train row.
     """
-    splits = []
     for split in splitter.split(data.spans):
         train = split.train if data.fitted.all() else split.train[data.fitted[split.train]]
         if not len(train):
@@ -54,14 +57,12 @@ def make_splits(splitter: Splitter, data: TrainingData) -> list[Split]:
                 "which the configuration fits",
                 remedy="choose more regimes with --regime, fewer folds or a wider date range",
             )
-        splits.append(split._replace(train=train))
-    return splits
+        yield split._replace(train=train)
 
 
 def audit(
     con: duckdb.DuckDBPyConnection,
     path: Path,
-    splits: list[Split],
     spans: str,
     data: TrainingData,
     splitter: Splitter,
@@ -69,14 +70,14 @@ def audit(
     run_id: str,
     now: Clock = utc_now,
 ) -> list[AuditRow]:
-    """Store ``splits`` as ``path`` and judge them in SQL against ``spans``, the label spans as the warehouse has them.
+    """Store the splits of ``data`` as ``path`` and judge them in SQL against ``spans``, the warehouse's own.
 
     Returns the rows for ``ops.leakage_audit``, all of them with 0 violations.
 
     Raises:
         LeakageError: a train label overlaps a test label, an embargo is broken, or another check failed.
     """
-    write_assignments(path, splits, len(data))
+    write_assignments(path, make_splits(splitter, data), len(data))
     cpcv = isinstance(splitter, CombinatorialPurgedCV)
     rows = audit_splits(
         con,
@@ -88,7 +89,7 @@ def audit(
         # Walk-forward never tests its first window, so an even number of tests cannot be asked of it.
         paths=splitter.n_paths if cpcv else None,
         gap=0 if cpcv or splitter.purge == "entity" else int(splitter.embargo),
-        n_splits=len(splits),
+        n_splits=splitter.n_splits,
         now=now,
     )
     raise_if_leaking(rows)

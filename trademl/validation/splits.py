@@ -36,6 +36,18 @@ class Splitter(Protocol):
         """Yield the splits in order of ``split_id``."""
         ...
 
+    def folds(self, spans: LabelSpans) -> IntArray:
+        """Return the fold of each row, shape (n_rows,); -1 for a row that is never tested."""
+        ...
+
+    def paths(self) -> IntArray:
+        """Return which split serves each fold of each path, shape (n_folds, n_paths)."""
+        ...
+
+    def path_of(self) -> IntArray:
+        """Return the path of each (split, fold), shape (n_splits, n_folds); -1 where the split does not test it."""
+        ...
+
 
 @dataclass(frozen=True)
 class BoundSplitter:

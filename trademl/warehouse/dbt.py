@@ -143,7 +143,10 @@ def _run(
         elif event.info.level == "error":
             errors.append(str(event.info.msg))
 
-    outcome = dbtRunner(callbacks=[listen]).invoke(arguments)
+    try:
+        outcome = dbtRunner(callbacks=[listen]).invoke(arguments)
+    finally:
+        _close_warehouse()
     nodes = [
         NodeResult(
             result.node.alias if result.node.resource_type == "model" else result.node.name,
@@ -168,6 +171,17 @@ def _run(
         f"dbt build failed in {len(bad) or 1} place(s):\n  " + "\n  ".join(lines[:12]),
         remedy="mend the models or the data named above and build again; the last snapshot is still in place",
     )
+
+
+def _close_warehouse() -> None:
+    """Close the connection that dbt-duckdb keeps for the life of the process, so that the file can be read and locked again."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    with DuckDBConnectionManager._LOCK:
+        environment = DuckDBConnectionManager._ENV
+        DuckDBConnectionManager._ENV = None
+        if environment is not None:
+            environment.close()
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def read_snapshot(
     layout = _layout(home, as_known_at)
     try:
         if _is_stale(layout):
-            take_snapshot(layout, git_revision=git_revision(home), now=now)
+            take_snapshot(layout, git_revision=git_revision(home), now=now, again=False)
     except LockedError:
         if current_seq(layout) is None:
             raise

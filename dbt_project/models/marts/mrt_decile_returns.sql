@@ -38,7 +38,7 @@ centred as (
 ),
 
 digits as (
-    select digit from (values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) as listed (digit)
+    select listed.digit from (values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) as listed (digit)
 ),
 
 lags as (

@@ -13,7 +13,7 @@ MARTS = ("oof_ranks", "daily_ic", "decile_returns", "hit_rate", "turnover", "liv
 
 
 def warehouse() -> duckdb.DuckDBPyConnection:
-    """Return a database with empty tables of landed batches and labels, and views for every prediction model and mart."""
+    """Return a database with empty landed batches and labels, and a view for every prediction model and mart."""
     con = duckdb.connect()
     con.execute("set threads = 2")
     for schema in ("landed", *SCHEMAS.values()):

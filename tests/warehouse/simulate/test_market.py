@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 
 from trademl.warehouse.simulate import SimulationConfig
@@ -27,7 +29,7 @@ def test_membership_lies_within_the_listing_and_spells_do_not_overlap() -> None:
         end = 999 if spell.end is None else spell.end
         by_symbol.setdefault(spell.symbol, []).append((spell.start, end))
     for spells in by_symbol.values():
-        assert all(later[0] > earlier[1] for earlier, later in zip(spells, spells[1:], strict=False))
+        assert all(later[0] > earlier[1] for earlier, later in pairwise(spells))
 
 
 def test_returns_have_fat_tails_and_clustered_volatility() -> None:

@@ -3,9 +3,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+
 from tests.warehouse.simulate.conftest import MARKET
 from tests.warehouse.simulate.panel import read_panel
-
 from trademl.warehouse.simulate.market import draw_listings, draw_noise
 from trademl.warehouse.simulate.prices import make_bars
 

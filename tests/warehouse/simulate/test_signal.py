@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tests.warehouse.simulate.panel import daily_rank_ic, features, forward, read_panel
 
+from tests.warehouse.simulate.panel import daily_rank_ic, features, forward, read_panel, rolling
 from trademl.warehouse.simulate import SimulationConfig
 from trademl.warehouse.simulate.market import draw_listings, draw_noise
 from trademl.warehouse.simulate.signal import follow, forward_log_return, measure, plant
@@ -34,12 +34,12 @@ def test_the_signal_is_a_feature_that_the_bars_show(market: Path) -> None:
     assert daily.mean() > 0.995
 
 
-@pytest.mark.parametrize("wanted", [0.02, 0.05, 0.1])
+@pytest.mark.parametrize("wanted", [0.03, 0.1])
 def test_the_population_rank_ic_is_the_one_asked_for(wanted: float) -> None:
     """Over independent histories, the mean measured rank IC of the signal is the planted one."""
     found = []
     for seed in range(8):
-        config = SimulationConfig(symbols=150, sessions=400, seed=seed, planted_ic=wanted)
+        config = SimulationConfig(symbols=100, sessions=400, seed=seed, planted_ic=wanted)
         listings = draw_listings(config)
         alive = listings.alive(400)
         seasoned = np.arange(400)[:, None] - listings.first >= 60
@@ -78,7 +78,7 @@ def test_the_drift_starts_after_the_next_open() -> None:
 
 
 def test_a_label_runs_from_the_next_open_to_the_horizons_close() -> None:
-    """For horizon 2: intraday return of the next session plus the whole return of the one after; a dead end stops it."""
+    """For horizon 2: intraday return of the next session plus the whole return of the one after, or the last bar."""
     gap = np.array([[0.0, 0.0], [0.1, 0.2], [0.3, 0.0], [0.5, 0.0], [0.0, 0.0]])
     intraday = np.array([[0.0, 0.0], [0.01, 0.02], [0.03, 0.0], [0.05, 0.0], [0.0, 0.0]])
     alive = np.array([[True, True], [True, True], [True, False], [True, False], [True, False]])
@@ -108,3 +108,23 @@ def test_flipping_the_future_flips_every_rank_ic() -> None:
     volatility = np.where(listings.alive(200), noise.spread, np.nan)
     label = forward_log_return(noise.gap, noise.intraday, listings.alive(200), 5)
     assert measure(volatility, label, 5).mean == pytest.approx(-measure(volatility, -label, 5).mean, abs=1e-12)
+
+
+def test_momentum_and_volatility_predict_nothing_when_nothing_is_planted() -> None:
+    """Over 80 markets with a planted IC of 0 the mean rank IC of either feature is within 3 standard errors of 0."""
+    found: dict[str, list[float]] = {"momentum": [], "volatility": []}
+    for seed in range(80):
+        config = SimulationConfig(symbols=40, sessions=160, seed=seed, planted_ic=0.0, delisting_rate=0.1)
+        listings = draw_listings(config)
+        noise = draw_noise(config, listings)
+        alive = listings.alive(160)
+        label = forward_log_return(noise.gap, noise.intraday, alive, 5)
+        returns = noise.gap + noise.intraday
+        known = alive & (np.arange(160)[:, None] - listings.first >= 20)
+        for name, values in (
+            ("momentum", rolling(returns, 20, "sum")),
+            ("volatility", rolling(returns, 20, "std")),
+        ):
+            found[name].append(measure(np.where(known, values, np.nan), label, 5).mean)
+    for ics in found.values():
+        assert abs(np.mean(ics)) < 3 * np.std(ics, ddof=1) / np.sqrt(len(ics))

@@ -41,12 +41,16 @@ if TYPE_CHECKING:
 OBJECTIVES: dict[Task, tuple[str, str]] = {"regression": ("regression", "l2"), "binary": ("binary", "binary_logloss")}
 """Task -> LightGBM objective and the metric of early stopping."""
 
+QUANTISED_LEVELS = 32
+"""Levels of a quantised gradient: LightGBM's own 4 lose much when rounding is to the nearest, 32 lose little."""
+
 
 class LightGBMConfig(ModelConfig):
     """Parameters of one LightGBM fit.
 
     Row and column samples are drawn anew every tree (``subsample`` every ``subsample_freq`` trees; 0 draws none).
-    ``quantised_gradients`` trains on 2-bit gradients. ``threads`` (0: all cores) changes no result.
+    ``quantised_gradients`` trains on gradients rounded to few levels: a little faster, a little less accurate.
+    ``threads`` (0: all cores) changes no result.
     """
 
     kind: Literal["lightgbm"] = "lightgbm"
@@ -100,6 +104,7 @@ class LightGBMConfig(ModelConfig):
             "lambda_l1": self.lambda_l1,
             "lambda_l2": self.lambda_l2,
             "use_quantized_grad": self.quantised_gradients,
+            "num_grad_quant_bins": QUANTISED_LEVELS,
             "stochastic_rounding": False,
             "quant_train_renew_leaf": False,
             "seed": self.seed,

@@ -1,6 +1,7 @@
 """The exchange calendar as landed rows, so that the warehouse and the edge need no calendar library."""
 
 import hashlib
+import warnings
 from datetime import date, datetime
 from pathlib import Path
 
@@ -85,11 +86,14 @@ def _load_sessions(con: duckdb.DuckDBPyConnection, calendar: str, until: date) -
     from exchange_calendars.errors import CalendarError
 
     try:
-        known = exchange_calendars.get_calendar(calendar)
-        first, last = known.bound_min(), known.bound_max()
-        start = pd.Timestamp(FIRST_DATE) if first is None else max(pd.Timestamp(FIRST_DATE), first)
-        end = pd.Timestamp(until) if last is None else min(pd.Timestamp(until), last)
-        schedule = exchange_calendars.get_calendar(calendar, start=start, end=end).schedule
+        with warnings.catch_warnings():
+            # exchange_calendars 4.13 calls pandas in a way that pandas 3.1 deprecates; that is for them to mend.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            known = exchange_calendars.get_calendar(calendar)
+            first, last = known.bound_min(), known.bound_max()
+            start = pd.Timestamp(FIRST_DATE) if first is None else max(pd.Timestamp(FIRST_DATE), first)
+            end = pd.Timestamp(until) if last is None else min(pd.Timestamp(until), last)
+            schedule = exchange_calendars.get_calendar(calendar, start=start, end=end).schedule
     except CalendarError as error:
         raise IngestError(
             f"no usable calendar {calendar!r}: {error}",

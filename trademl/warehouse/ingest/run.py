@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,12 @@ class _File:
     seen: bool = False
     rows: int = 0
     has_future_rows: bool = False
+    earlier: Mapping[str, Any] = field(default_factory=dict)
+
+    def refuse(self, refusal: FileRefused) -> None:
+        """Take nothing of the file; a refusal that is on record already is not recorded again."""
+        self.refusal, self.status, self.rows = refusal, REFUSED, 0
+        self.seen = self.earlier.get("status") == REFUSED and self.earlier.get("detail") == str(refusal)
 
     @property
     def sha256(self) -> str | None:
@@ -187,16 +193,16 @@ def _recognise(files: list[_File], dataset: RawDataset, reading: Reading, batche
         for entry in record["files"]:
             history[entry["file"], json.dumps(record["reading"], sort_keys=True)] = entry
     for file in files:
-        earlier = history.get((file.source.label, identity), {})
+        file.earlier = history.get((file.source.label, identity), {})
         try:
             file.inspected = inspect(file.source)
             file.columns = resolve(file.inspected, dataset, reading)
         except FileRefused as refusal:
-            file.refusal, file.status = refusal, REFUSED
-            file.seen = earlier.get("status") == REFUSED and earlier.get("detail") == str(refusal)
+            file.refuse(refusal)
             continue
-        file.seen = earlier.get("status") == INGESTED and earlier.get("sha256") == file.inspected.sha256
-        if file.seen and not earlier.get("has_future_rows"):
+        same = file.earlier.get("sha256") == file.inspected.sha256
+        file.seen = same and file.earlier.get("status") == INGESTED
+        if file.seen and not file.earlier.get("has_future_rows"):
             file.status = UNCHANGED
 
 
@@ -215,7 +221,7 @@ def _stage(
                 con.execute("delete from staged where file_index = ?", [file.index])
                 raise FileRefused("unreadable_file", "it changed while it was read", "ingest it when it is complete")
         except FileRefused as refusal:
-            file.refusal, file.status, file.rows = refusal, REFUSED, 0
+            file.refuse(refusal)
     if progress:
         progress(len(files), len(files), "")
 

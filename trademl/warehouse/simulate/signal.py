@@ -62,9 +62,11 @@ def plant(config: SimulationConfig, noise: Noise, alive: Bools, eligible: Bools)
             error = run.population_ic - config.planted_ic
             if abs(error) < TOLERANCE:
                 break
-            slope = (run.population_ic - previous[1]) / (amplitude - previous[0])
+            rise, length = run.population_ic - previous[1], amplitude - previous[0]
+            if rise * length <= 0.0:
+                break  # ranks of a very small market move in steps: the next step is out of reach
             previous = (amplitude, run.population_ic)
-            amplitude -= error / slope
+            amplitude -= error * length / rise
     return run
 
 
@@ -103,7 +105,7 @@ def measure(signal: Floats, forward: Floats, horizon: int) -> ICSummary:
 
 def standard_error(summary: ICSummary) -> float:
     """Return the Newey-West standard error of a mean IC, NaN where there is none."""
-    return float(abs(summary.mean / summary.t_stat)) if summary.t_stat else float("nan")
+    return abs(summary.mean / summary.t_stat) if summary.t_stat else float("nan")
 
 
 def follow(

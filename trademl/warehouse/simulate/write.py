@@ -2,6 +2,7 @@
 
 import io
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -114,7 +115,10 @@ def trading_days(config: SimulationConfig) -> list[date]:
     # 252 sessions in 366 days is the sparsest year; the rest is room for long closures
     end = config.start + timedelta(days=config.sessions * 366 // SESSIONS_PER_YEAR + 60)
     try:
-        calendar = exchange_calendars.get_calendar(config.calendar, start=str(config.start), end=str(end))
+        with warnings.catch_warnings():
+            # exchange_calendars 4.13 calls what pandas 3 deprecates; the sessions are right
+            warnings.simplefilter("ignore", DeprecationWarning)
+            calendar = exchange_calendars.get_calendar(config.calendar, start=str(config.start), end=str(end))
     except (CalendarError, ValueError) as error:
         raise ConfigError(
             f"calendar {config.calendar!r} cannot give sessions from {config.start} to {end}: {error}",

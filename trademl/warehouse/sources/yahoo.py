@@ -1,6 +1,7 @@
 """Daily bars from Yahoo Finance through yfinance, turned back into raw prices."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -75,6 +76,8 @@ class YahooSource:
                 return None
             # yfinance passes on whatever its HTTP library raises, and lookup errors on answers of another shape.
             except (YFException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+                if getattr(getattr(error, "response", None), "status_code", None) == 404:
+                    return None
                 shown = " ".join(str(error).split())[:200]
                 raise IngestError(
                     f"Yahoo did not answer with bars of {symbol} ({type(error).__name__}: {shown})",
@@ -89,7 +92,10 @@ def _raising(yfinance: Any) -> Iterator[None]:
     before = yfinance.config.debug.hide_exceptions
     yfinance.config.debug.hide_exceptions = False
     try:
-        yield
+        with warnings.catch_warnings():
+            # yfinance 1.7 calls pandas in ways that pandas 3.1 deprecates; that is for them to mend.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
     finally:
         yfinance.config.debug.hide_exceptions = before
 

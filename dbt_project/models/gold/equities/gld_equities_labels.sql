@@ -2,7 +2,8 @@
 {%- set barrier = barrier_label() -%}
 {%- set sessions_in_barrier = var('barrier_sessions') -%}
 {%- set longest = 20 + var('delisted_after_sessions') + 1 -%}
-{%- set overlapping = {'fwd_5d': 1, 'fwd_20d': 2, barrier: 3} -%}
+{%- set overlapping = ['fwd_5d', 'fwd_20d', barrier] -%}
+{%- set labels = ['ret_1d', 'fwd_1d', 'fwd_5d', 'fwd_20d', barrier] -%}
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
@@ -101,7 +102,6 @@ touched as (
         listings.last_index,
         listings.is_delisted,
         listings.last_log_index,
-        listings.last_suspects,
         {{ first_touch(sessions_in_barrier, 'low_{h} <= entry + stop or high_{h} >= entry + take_profit') }} as touch
     from ahead
     inner join listings
@@ -112,6 +112,8 @@ touched as (
 barriers as (
     select
         *,
+        coalesce(next_is_present, not is_delisted) as has_entry,
+        is_delisted and session_index < last_index as is_cut_short,
         case touch
             {%- for h in range(1, sessions_in_barrier + 1) %}
             when {{ h }} then low_{{ h }} <= entry + stop
@@ -128,8 +130,7 @@ barriers as (
     from touched
 ),
 
-fixed_horizons as (
-    {%- for label, k in horizons.items() %}
+ended as (
     select
         symbol,
         starts_at,
@@ -137,215 +138,207 @@ fixed_horizons as (
         is_revised,
         session_index,
         date,
-        '{{ label }}' as label,
-        {% if label == 'ret_1d' -%}
-        log_index
-        {%- else -%}
-        entry
-        {%- endif %} as entry_log_index,
-        case
-            when exit_index_{{ k }} is not null then exit_log_index_{{ k }}
-            when is_delisted and session_index < last_index then last_log_index
-        end as exit_log_index,
-        case
-            when not next_is_present then session_index + 1
-            when exit_index_{{ k }} is not null then exit_index_{{ k }}
-            when is_delisted and session_index < last_index then last_index + {{ var('delisted_after_sessions') }}
-            when is_delisted then session_index + 1
-        end as end_index,
-        case
-            when not coalesce(next_is_present, not is_delisted) then 'no_entry'
-            when exit_index_{{ k }} is not null then 'resolved'
-            when is_delisted then 'delisted'
-            else 'pending'
-        end as outcome,
-        {% if label == 'ret_1d' -%} suspects {%- else -%} next_suspects {%- endif %} as suspects_at_entry
-    from touched
-    union all
-    {%- endfor %}
-    select
-        symbol,
-        starts_at,
-        ends_before,
-        is_revised,
-        session_index,
-        date,
-        '{{ barrier }}' as label,
+        has_entry,
+        take_profit > 0 and stop is not null as has_barriers,
+        suspects as suspects_at_close,
+        next_suspects as suspects_at_entry,
+        log_index as close_log_index,
         entry as entry_log_index,
+        {%- for label, k in horizons.items() %}
+        {{ label_exit('exit_log_index_' ~ k, 'last_log_index') }} as exit_{{ label }},
+        {{ label_end('exit_index_' ~ k) }} as end_{{ label }},
+        {{ label_outcome("'resolved'", 'exit_index_' ~ k) }} as outcome_{{ label }},
+        {%- endfor %}
+        case when touch is not null then touch_log_index else {{ label_exit('exit_log_index_' ~ sessions_in_barrier, 'last_log_index') }} end as exit_{{ barrier }},
+        case when has_entry and touch is not null then session_index + touch else {{ label_end('exit_index_' ~ sessions_in_barrier) }} end as end_{{ barrier }},
         case
-            when touch is not null then touch_log_index
-            when exit_index_{{ sessions_in_barrier }} is not null then exit_log_index_{{ sessions_in_barrier }}
-            when is_delisted and session_index < last_index then last_log_index
-        end as exit_log_index,
-        case
-            when not next_is_present then session_index + 1
-            when touch is not null then session_index + touch
-            when exit_index_{{ sessions_in_barrier }} is not null then exit_index_{{ sessions_in_barrier }}
-            when is_delisted and session_index < last_index then last_index + {{ var('delisted_after_sessions') }}
-            when is_delisted then session_index + 1
-        end as end_index,
-        case
-            when not coalesce(next_is_present, not is_delisted) then 'no_entry'
-            when is_stopped then 'stop'
-            when touch is not null then 'take_profit'
-            when exit_index_{{ sessions_in_barrier }} is not null then 'timeout'
-            when is_delisted then 'delisted'
-            else 'pending'
-        end as outcome,
-        next_suspects as suspects_at_entry
+            when has_entry and is_stopped then 'stop'
+            when has_entry and touch is not null then 'take_profit'
+            else {{ label_outcome("'timeout'", 'exit_index_' ~ sessions_in_barrier) }}
+        end as outcome_{{ barrier }}
     from barriers
-    where take_profit is not null and stop is not null and take_profit > 0
 ),
 
--- An epoch can only end a label while it lasts, and no earlier than it begins.
-candidates as (
+-- An epoch can only end a label while it lasts, and no earlier than it begins; of several epochs the first to end it counts.
+revised as (
     select
-        *,
-        case when end_index is not null then greatest(end_index, starts_at) end as known_index
-    from fixed_horizons
-    where coalesce(end_index, ends_before - 1) < ends_before
+        symbol,
+        session_index,
+        {%- for label in labels %}
+        min_by(exit_{{ label }}, greatest(end_{{ label }}, starts_at)) filter (where end_{{ label }} < ends_before) as exit_{{ label }},
+        min_by(entry_log_index, greatest(end_{{ label }}, starts_at)) filter (where end_{{ label }} < ends_before) as entry_{{ label }},
+        min_by(close_log_index, greatest(end_{{ label }}, starts_at)) filter (where end_{{ label }} < ends_before) as close_{{ label }},
+        min_by(outcome_{{ label }}, greatest(end_{{ label }}, starts_at)) filter (where end_{{ label }} < ends_before) as outcome_{{ label }},
+        min_by(starts_at, greatest(end_{{ label }}, starts_at)) filter (where end_{{ label }} < ends_before) as epoch_{{ label }},
+        min(greatest(end_{{ label }}, starts_at)) filter (where end_{{ label }} < ends_before) as end_{{ label }},
+        {%- endfor %}
+        min(date) as date,
+        bool_or(has_barriers) as has_barriers,
+        min(suspects_at_close) as suspects_at_close,
+        min(suspects_at_entry) as suspects_at_entry
+    from ended
+    where is_revised
+    group by symbol, session_index
 ),
 
 chosen as (
-    select * from candidates
-    where not is_revised
-    union all
-    select * from candidates
-    where is_revised
-    qualify row_number() over (partition by symbol, date, label order by known_index asc nulls last, starts_at) = 1
-),
-
--- Concurrency counts every started label, resolved or not: one starts on the session after its decision and stops after its end.
-symbols as (
     select
         symbol,
-        row_number() over (order by symbol) as symbol_code
-    from listings
-    group by symbol
+        session_index,
+        date,
+        has_barriers,
+        suspects_at_close,
+        suspects_at_entry,
+        {%- for label in labels %}
+        end_{{ label }},
+        case when end_{{ label }} is null then 'pending' else outcome_{{ label }} end as outcome_{{ label }},
+        exit_{{ label }} - {{ 'close_log_index' if label == 'ret_1d' else 'entry_log_index' }} as log_return_{{ label }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from ended
+    where not is_revised
+    union all by name
+    select
+        symbol,
+        session_index,
+        date,
+        has_barriers,
+        suspects_at_close,
+        suspects_at_entry,
+        {%- for label in labels %}
+        end_{{ label }},
+        coalesce(outcome_{{ label }}, 'pending') as outcome_{{ label }},
+        exit_{{ label }} - {{ 'close_' ~ label if label == 'ret_1d' else 'entry_' ~ label }} as log_return_{{ label }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from revised
 ),
 
-started as (
+-- Concurrency counts every started label, resolved or not: one runs from the session after its decision to its end.
+coded as (
     select
-        chosen.symbol,
-        chosen.date,
-        chosen.label,
-        chosen.session_index,
-        chosen.known_index,
-        (symbols.symbol_code * 4 + case chosen.label {% for label, code in overlapping.items() %}when '{{ label }}' then {{ code }} {% endfor %}end) * 1000000 as series_key
+        chosen.*,
+        symbols.first_key + chosen.session_index as row_key
     from chosen
-    inner join symbols on chosen.symbol = symbols.symbol
-    where
-        chosen.label in ({% for label in overlapping %}'{{ label }}'{{ ', ' if not loop.last }}{% endfor %})
-        and chosen.outcome <> 'no_entry'
+    inner join (
+        select
+            symbol,
+            row_number() over (order by symbol) * 100000 as first_key
+        from listings
+        group by symbol
+    ) as symbols on chosen.symbol = symbols.symbol
+),
+
+{% for label in overlapping -%}
+ends_{{ label }} as (
+    select
+        row_key - session_index + end_{{ label }} as session_key,
+        count(*) as ends
+    from coded
+    where end_{{ label }} is not null and outcome_{{ label }} <> 'no_entry'{{ ' and has_barriers' if label == barrier }}
+    group by row_key - session_index + end_{{ label }}
+),
+
+{% endfor -%}
+-- Every session on which a label of the symbol starts or ends.
+sessions_of_labels as (
+    select row_key as session_key from coded
+    {%- for label in overlapping %}
+    union
+    select session_key from ends_{{ label }}
+    {%- endfor %}
 ),
 
 changes as (
     select
-        series_key + session_index + 1 as session_key,
-        1 as change
-    from started
-    union all
-    select
-        series_key + known_index + 1 as session_key,
-        -1 as change
-    from started
-    where known_index is not null
+        sessions_of_labels.session_key,
+        {%- for label in overlapping %}
+        case when coded.outcome_{{ label }} <> 'no_entry'{{ ' and coded.has_barriers' if label == barrier }} then 1 else 0 end as starts_{{ label }},
+        coalesce(ends_{{ label }}.ends, 0) as ends_{{ label }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from sessions_of_labels
+    left join coded on sessions_of_labels.session_key = coded.row_key
+    {%- for label in overlapping %}
+    left join ends_{{ label }} on sessions_of_labels.session_key = ends_{{ label }}.session_key
+    {%- endfor %}
 ),
 
-concurrency as (
-    select
-        session_key,
-        session_key // 1000000 as series,
-        sum(change) as change
-    from changes
-    group by session_key
-),
-
+-- Labels that run on the sessions after this one, up to and with the next one listed here.
 running as (
     select
         session_key,
-        series,
-        lead(session_key) over by_series - session_key as sessions,
-        sum(change) over by_series as active
-    from concurrency
-    window by_series as (partition by series order by session_key)
+        lead(session_key) over by_symbol - session_key as sessions,
+        {%- for label in overlapping %}
+        sum(starts_{{ label }} - ends_{{ label }}) over by_symbol as active_{{ label }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from changes
+    window by_symbol as (partition by session_key // 100000 order by session_key)
 ),
 
--- Sum of 1 / concurrency over the sessions before each change, exact in units of 1e-12.
+-- Sum of 1 / concurrency over all sessions up to and with this one, exact in units of 1e-12.
 weighed as (
     select
         session_key,
-        sum(case when active > 0 then cast(round(1e12 / active) as bigint) * sessions else 0 end) over (
-            partition by series order by session_key rows between unbounded preceding and 1 preceding
-        ) as uniqueness_before
+        {%- for label in overlapping %}
+        coalesce(sum(case when active_{{ label }} > 0 then cast(round(1e12 / active_{{ label }}) as bigint) * sessions else 0 end) over before_now, 0) as total_{{ label }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from running
+    window before_now as (partition by session_key // 100000 order by session_key rows between unbounded preceding and 1 preceding)
 ),
 
-unique_weights as (
+weighted as (
     select
-        started.symbol,
-        started.date,
-        started.label,
-        {{ from_fixed('finish.uniqueness_before - coalesce(start.uniqueness_before, 0)') }}
-        / (started.known_index - started.session_index) as uniqueness_weight
-    from started
-    inner join weighed as start on started.series_key + started.session_index + 1 = start.session_key
-    inner join weighed as finish on started.series_key + started.known_index + 1 = finish.session_key
-    where started.date >= {{ labels_from() }}
+        coded.*,
+        {%- for label in overlapping %}
+        {{ from_fixed('finish_' ~ label ~ '.total_' ~ label ~ ' - start.total_' ~ label) }} / nullif(end_{{ label }} - session_index, 0) as uniqueness_{{ label }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from coded
+    inner join weighed as start on coded.row_key = start.session_key
+    {%- for label in overlapping %}
+    left join weighed as finish_{{ label }} on coded.row_key - coded.session_index + coded.end_{{ label }} = finish_{{ label }}.session_key
+    {%- endfor %}
+    where coded.date >= {{ labels_from() }}
 ),
 
--- A split the prices do not show lies inside the label: its value is not a return.
-checked as (
+-- How many split mismatches lie at or before a session: a label that spans one has no return.
+mismatches as (
     select
-        chosen.symbol,
-        chosen.label,
+        symbol,
+        session_index,
+        max(suspects) as suspects
+    from panel
+    where suspects > 0
+    group by symbol, session_index
+),
+
+labelled as (
+    {%- for label in labels %}
+    select
+        weighted.symbol,
+        '{{ label }}' as label,
         case
-            when chosen.outcome in ('pending', 'no_entry') then chosen.outcome
-            when ending.suspects > chosen.suspects_at_entry then 'suspect'
-            else chosen.outcome
+            when weighted.outcome_{{ label }} not in ('pending', 'no_entry') and mismatches.suspects > weighted.{{ 'suspects_at_close' if label == 'ret_1d' else 'suspects_at_entry' }} then 'suspect'
+            else weighted.outcome_{{ label }}
         end as outcome,
         case
-            when chosen.outcome in ('pending', 'no_entry') or ending.suspects > chosen.suspects_at_entry then null
-            else exp({{ from_fixed('chosen.exit_log_index - chosen.entry_log_index') }}) - 1
+            when weighted.outcome_{{ label }} not in ('pending', 'no_entry')
+            and not coalesce(mismatches.suspects > weighted.{{ 'suspects_at_close' if label == 'ret_1d' else 'suspects_at_entry' }}, false)
+                then exp({{ from_fixed('weighted.log_return_' ~ label) }}) - 1
         end as value,
-        chosen.session_index,
-        chosen.known_index as end_index,
-        case when chosen.label in ('ret_1d', 'fwd_1d') then 1.0 else unique_weights.uniqueness_weight end as uniqueness_weight,
-        chosen.date
-    from chosen
-    left join unique_weights
-        on chosen.symbol = unique_weights.symbol and chosen.date = unique_weights.date and chosen.label = unique_weights.label
-    left join (
-        select
-            symbol,
-            starts_at,
-            session_index,
-            max(suspects) as suspects
-        from panel
-        where suspects > 0
-        group by symbol, starts_at, session_index
-    ) as ending
-        on
-            chosen.symbol = ending.symbol
-            and chosen.starts_at = ending.starts_at
-            and chosen.known_index = ending.session_index
-    where chosen.date >= {{ labels_from() }}
-),
-
-dated as (
-    select
-        checked.symbol,
-        checked.label,
-        checked.outcome,
-        checked.value,
-        case when checked.outcome not in ('pending', 'no_entry') then checked.uniqueness_weight end as uniqueness_weight,
-        checked.session_index,
-        case when checked.outcome <> 'pending' then checked.end_index end as end_index,
-        checked.date,
-        case when checked.outcome <> 'pending' then sessions.date end as label_end_date
-    from checked
-    left join {{ ref('slv_calendar') }} as sessions on checked.end_index = sessions.session_index
+        case
+            when weighted.outcome_{{ label }} not in ('pending', 'no_entry') then {{ 'weighted.uniqueness_' ~ label if label in overlapping else '1.0' }}
+        end as uniqueness_weight,
+        weighted.session_index,
+        weighted.end_{{ label }} as end_index,
+        weighted.date,
+        sessions.date as label_end_date
+    from weighted
+    left join mismatches on weighted.symbol = mismatches.symbol and weighted.end_{{ label }} = mismatches.session_index
+    left join {{ ref('slv_calendar') }} as sessions on weighted.end_{{ label }} = sessions.session_index
+    {%- if label == barrier %}
+    where weighted.has_barriers
+    {%- else %}
+    union all
+    {%- endif %}
+    {%- endfor %}
 )
 
-select * from dated
-order by date, symbol, label
+select * from labelled

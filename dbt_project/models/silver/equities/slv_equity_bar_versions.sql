@@ -1,5 +1,6 @@
 {{ config(
     materialized='incremental',
+    schema='work',
     incremental_strategy='append',
     pre_hook="{{ delete_from(affected_from()) }}"
 ) }}

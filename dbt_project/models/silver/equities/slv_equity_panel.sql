@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(materialized='table', schema='work') }}
 
 -- The working panel of this build: every session of every symbol, absent ones included, as known in each epoch.
 -- An epoch begins where a late value becomes effective. Almost every symbol has one epoch only.

@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(materialized='table', schema='work') }}
 
 -- The raw features of the dates that this build replaces.
 {%- set features = equities_features() %}

@@ -1,0 +1,5 @@
+"""The scratch homes of the ingest tests."""
+
+from tests.warehouse.ingest.conftest import calendar_home, desk
+
+__all__ = ["calendar_home", "desk"]

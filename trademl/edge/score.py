@@ -1,0 +1,289 @@
+"""Score one session with one trained run: features from a snapshot; ONNX, calibrator and residual spread from a bundle.
+
+Everything here runs on the base install. A score is made only from features of the very session asked for, by a bundle
+whose files match their hashes and whose graph scores its golden vectors bit for bit on this machine.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from trademl.artifacts.run_folder import RunFolder
+from trademl.edge.session import ScoringSession
+from trademl.errors import ArtifactError, DataGateError, ModelError, SnapshotError
+from trademl.lake.names import identifier, qualified
+from trademl.validation.calibration import PROBABILITY_RANGE, Calibrator, apply, from_dict
+from trademl.validation.residuals import ResidualTable
+
+FloatArray = NDArray[np.float64]
+
+MODEL = "checkpoints/model.onnx"
+GOLDEN = "checkpoints/golden.json"
+CALIBRATOR = "checkpoints/calibrator.json"
+RESIDUALS = "checkpoints/yhat_std.json"
+FEATURES = "features/feature_list.json"
+SCORING = "config/scoring.json"
+
+_RESTORE = "restore the run folder, or train again"
+_SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A verified run folder, opened for scoring.
+
+    Attributes:
+        run_id: the run, which is also the model's id.
+        sleeve, label, horizon: what it predicts; the horizon is in sessions.
+        features_table, entity: where its features lie, and their entity column.
+        feature_names: the columns, in the model's order.
+    """
+
+    run_id: str
+    sleeve: str
+    label: str
+    horizon: int
+    features_table: str
+    entity: str
+    feature_names: tuple[str, ...]
+    session: ScoringSession
+    calibrator: Calibrator
+    residuals: ResidualTable
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """The scores of one session. Arrays have one element per entity, in order of the entity's name.
+
+    Attributes:
+        as_of: the session whose features were scored.
+        regime: its volatility regime, None when unknown.
+        yhat: raw score, in the unit of the run's target.
+        yhat_std: standard deviation of out-of-fold residuals at this score and regime, in the same unit.
+        prob_up: calibrated probability that the label is above 0, within [0.01, 0.99].
+        rank_pct: rank of yhat over the number of entities, average rank for ties, in (0, 1].
+    """
+
+    bundle: Bundle
+    as_of: date
+    regime: str | None
+    entities: tuple[str, ...]
+    yhat: FloatArray
+    yhat_std: FloatArray
+    prob_up: FloatArray
+    rank_pct: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.entities)
+
+
+def score(
+    con: duckdb.DuckDBPyConnection,
+    bundle_dir: Path,
+    as_of: date,
+    *,
+    coverage: str = "equity_bars",
+    regimes: str = "gold.equities_regime",
+) -> Scores:
+    """Score the universe of session ``as_of`` with the run in ``bundle_dir``.
+
+    Args:
+        con: a snapshot's connection.
+        bundle_dir: a finished run folder.
+        as_of: the session; its own features are scored, never those of another.
+        coverage: the dataset of ``silver.coverage`` that must be GREEN on that session.
+        regimes: the table of volatility regimes: date, regime.
+
+    Raises:
+        DataGateError: ``as_of`` is no session, is not GREEN, or has no features.
+        ArtifactError: the bundle does not verify or lacks a file.
+        ModelError: the features table lacks a column of the model, or a score is not a number.
+        ParityError: this machine scores the golden vectors differently.
+        SnapshotError: the snapshot lacks a table.
+    """
+    bundle = open_bundle(bundle_dir)
+    check_session(con, as_of, coverage)
+    entities, X = read_features(con, bundle, as_of)
+    regime = read_regime(con, regimes, as_of)
+    yhat = bundle.session.predict(X)
+    strange = ~np.isfinite(yhat)
+    if strange.any():
+        raise ModelError(
+            f"{int(strange.sum())} of {len(yhat)} scores are not numbers, "
+            f"{entities[int(np.argmax(strange))]} among them",
+            remedy="look at the features of that row; nothing was written",
+        )
+    return Scores(
+        bundle=bundle,
+        as_of=as_of,
+        regime=regime,
+        entities=entities,
+        yhat=yhat,
+        yhat_std=bundle.residuals.lookup(yhat, bundle.residuals.code(regime)),
+        prob_up=apply(bundle.calibrator, yhat, clip=PROBABILITY_RANGE),
+        rank_pct=rank_pct(yhat),
+    )
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Verify the run folder at ``path`` and open what scoring needs of it.
+
+    Raises:
+        ArtifactError: a file is missing, altered or extra, or says something else than the others.
+        ParityError: this machine scores the golden vectors differently.
+    """
+    folder = RunFolder.open(path)
+    manifest = folder.verify()
+    facts = _read_json(folder, SCORING)
+    names = _read_json(folder, FEATURES)
+    session = ScoringSession(folder.place(MODEL))
+    if not isinstance(names, list) or tuple(names) != session.feature_names:
+        raise ArtifactError(
+            f"{FEATURES} of {manifest.run_id} is not the list of features, in order, that {MODEL} was trained on",
+            remedy=_RESTORE,
+        )
+    session.verify(folder.place(GOLDEN))
+    try:
+        bundle = Bundle(
+            run_id=str(facts["run_id"]),
+            sleeve=str(facts["sleeve"]),
+            label=str(facts["label"]),
+            horizon=int(facts["horizon"]),
+            features_table=str(facts["features_table"]),
+            entity=str(facts["entity"]),
+            feature_names=session.feature_names,
+            session=session,
+            calibrator=from_dict(_read_json(folder, CALIBRATOR)),
+            residuals=ResidualTable.from_dict(_read_json(folder, RESIDUALS)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{SCORING} of {manifest.run_id} is damaged: {error!r}", remedy=_RESTORE) from error
+    if (bundle.run_id, bundle.sleeve) != (manifest.run_id, manifest.sleeve):
+        raise ArtifactError(
+            f"{SCORING} is of {bundle.sleeve}/{bundle.run_id}, the folder of {manifest.sleeve}/{manifest.run_id}",
+            remedy=_RESTORE,
+        )
+    return bundle
+
+
+def check_session(con: duckdb.DuckDBPyConnection, as_of: date, dataset: str) -> None:
+    """Refuse a date that is not a session, or whose coverage is anything but GREEN.
+
+    Raises:
+        DataGateError: with the date, its status, the limit and the reasons.
+        SnapshotError: the snapshot has no calendar or no coverage.
+    """
+    rows = _query(
+        con,
+        "select calendar.date, coverage.status, coverage.coverage_ratio, coverage.reasons, "
+        "(select max(date) from silver.coverage where dataset = $dataset) "
+        "from silver.calendar as calendar left join silver.coverage as coverage "
+        "on calendar.date = coverage.date and coverage.dataset = $dataset where calendar.date = $day",
+        {"dataset": dataset, "day": as_of},
+    )
+    if not rows:
+        raise DataGateError(
+            f"{as_of} ({as_of:%A}) is not a session in silver.calendar: there is nothing to score",
+            remedy="give a trading day with --as-of, or leave it out for the latest one",
+        )
+    _, status, ratio, reasons, last = rows[0]
+    if status is None:
+        raise DataGateError(
+            f"silver.coverage does not grade {dataset} on {as_of}; it ends on {last or 'no session at all'}",
+            remedy=f"land the bars of {as_of} (`trademl ingest`), then `trademl build`",
+        )
+    if status != "GREEN":
+        told = "" if ratio is None else f" with {ratio:.1%} of the expected rows present and unflagged"
+        raise DataGateError(
+            f"the data gate refuses to score {as_of}: {dataset} is {status}{told}; limit: GREEN"
+            + (f" ({_text(reasons)})" if reasons else ""),
+            remedy=f"land what is missing on {as_of} (`trademl ingest`), then `trademl build` and score again",
+        )
+
+
+def read_features(
+    con: duckdb.DuckDBPyConnection, bundle: Bundle, as_of: date
+) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """Return the universe of ``as_of`` in order of name, and its features: float32, (entities, features), NaN for NULL.
+
+    Raises:
+        ModelError: the table lacks columns that the model was trained on.
+        DataGateError: the session has no row in the universe.
+        SnapshotError: the snapshot has no such table.
+    """
+    table = qualified(bundle.features_table)
+    present = {row[0] for row in _query(con, f"describe {table}")}
+    missing = [name for name in bundle.feature_names if name not in present]
+    if missing:
+        listed = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+        raise ModelError(
+            f"{bundle.features_table} lacks {len(missing)} of the {len(bundle.feature_names)} features of "
+            f"{bundle.run_id}: {listed}",
+            remedy="build the feature set that the model was trained on, or train on the present one",
+        )
+    columns = ", ".join(f"cast({identifier(name)} as float) as {identifier(name)}" for name in bundle.feature_names)
+    entity = identifier(bundle.entity)
+    rows = _query(
+        con,
+        f"select {entity}, {columns} from {table} where date = $day and in_universe order by {entity}",
+        {"day": as_of},
+    )
+    if not rows:
+        last = _query(con, f"select max(date) from {table} where in_universe")[0][0]
+        raise DataGateError(
+            f"{bundle.features_table} has no row in the universe on {as_of}; its last session is {last or 'none'}",
+            remedy="score a session that it has, or land later bars and `trademl build`",
+        )
+    X = np.array([row[1:] for row in rows], dtype=np.float32).reshape(len(rows), len(bundle.feature_names))
+    return tuple(str(row[0]) for row in rows), X
+
+
+def read_regime(con: duckdb.DuckDBPyConnection, table: str, as_of: date) -> str | None:
+    """Return the volatility regime known at ``as_of``, None where it is unknown (early sessions).
+
+    Raises:
+        SnapshotError: the snapshot has no such table.
+    """
+    rows = _query(con, f"select regime from {qualified(table)} where date = $day", {"day": as_of})
+    return rows[0][0] if rows else None
+
+
+def rank_pct(values: FloatArray) -> FloatArray:
+    """Return ranks over the number of values, average rank for ties: pandas' ``rank(pct=True)``.
+
+    >>> rank_pct(np.array([0.3, 0.1, 0.3, 0.2])).tolist()
+    [0.875, 0.25, 0.875, 0.5]
+    """
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    return np.asarray((last - (count - 1) / 2)[place] / max(len(values), 1), dtype=np.float64)
+
+
+def _read_json(folder: RunFolder, name: str) -> Any:
+    try:
+        return json.loads(folder.place(name).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"cannot read {name} of {folder.run_id}: {error}", remedy=_RESTORE) from error
+
+
+def _query(
+    con: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any] | None = None
+) -> list[tuple[Any, ...]]:
+    try:
+        return con.execute(sql, dict(parameters) if parameters else None).fetchall()
+    except duckdb.CatalogException as error:
+        raise SnapshotError(
+            f"the snapshot lacks what scoring needs: {str(error).splitlines()[0]}",
+            remedy="run `trademl build` with this version of trademl",
+        ) from error
+
+
+def _text(reasons: Any) -> str:
+    return reasons if isinstance(reasons, str) else "; ".join(map(str, reasons))
