@@ -126,7 +126,7 @@ def report(rows: list[dict[str, Any]]) -> bool:
         empty = [row[who] for row in rows if not row["planted_ic"]]
         if len(empty) > 2:
             mean, error, t, p = t_test(empty)
-            text = f"{who} without a signal, {len(empty)} seeds: mean {mean:+.5f}, error {error:.5f}, t {t:+.2f}, p {p:.2f}"
+            text = f"{who} without a signal, {len(empty)} seeds: {mean:+.5f} +- {error:.5f}, t {t:+.2f}, p {p:.2f}"
             verdicts.append((text, p > P_ABOVE))
     for text, holds in verdicts:
         print(f"{'holds' if holds else 'FAILS'}  {text}")

@@ -58,7 +58,7 @@ def test_json_has_sorted_keys_and_refuses_nan(tmp_path: Path) -> None:
     """JSON files have sorted keys, and NaN is refused because readers other than Python cannot read it."""
     folder = RunFolder.create(tmp_path, "equities", "run-1")
     assert folder.add_json("metrics/x.json", {"b": 1, "a": 2}).read_text() == '{\n  "a": 2,\n  "b": 1\n}\n'
-    with pytest.raises(ArtifactError, match="metrics/x.json cannot be JSON"):
+    with pytest.raises(ArtifactError, match=r"metrics/x\.json cannot be JSON"):
         folder.add_json("metrics/x.json", {"a": float("nan")})
 
 

@@ -202,6 +202,7 @@ def test_every_importable_package_of_an_extra_has_its_row(repository: Path) -> N
     """The table of extras names, for each run-time extra of pyproject.toml, exactly its importable packages."""
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     modules = {
+        "SQLAlchemy": "sqlalchemy",
         "alpaca-py": "alpaca",
         "dbt-core": "dbt",
         "dbt-duckdb": "dbt",

@@ -22,6 +22,8 @@ def awkward_panel(rows: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArra
     X[:, 8] *= np.float32(1e30)
     X[:, 9] = rng.integers(0, 5, rows)
     seen = np.nan_to_num(X[:, :4])
-    signal = 0.5 * seen[:, 0] + 0.8 * np.isnan(X[:, 1]) + 0.4 * (seen[:, 2] > 0) - 0.3 * seen[:, 3] + 0.5 * (X[:, 6] > 0)
+    signal = (
+        0.5 * seen[:, 0] + 0.8 * np.isnan(X[:, 1]) + 0.4 * (seen[:, 2] > 0) - 0.3 * seen[:, 3] + 0.5 * (X[:, 6] > 0)
+    )
     signal += 0.2 * X[:, 7] + 0.3 * (X[:, 8] > 0)
     return X, signal + rng.standard_normal(rows)

@@ -13,7 +13,7 @@ K = np.float32(1e-35)
 DOUBLES = st.floats(allow_nan=False, allow_infinity=True, width=64)
 SINGLES = st.floats(allow_nan=False, allow_infinity=True, width=32, allow_subnormal=True)
 # Near each other, so that a feature often lies exactly on or beside a threshold.
-NEIGHBOURS = st.tuples(SINGLES, st.integers(-3, 3), st.floats(-1, 1))
+NEIGHBOURS = st.tuples(st.floats(allow_nan=False, allow_infinity=False, width=32), st.integers(-3, 3), st.floats(0, 1))
 
 
 @given(SINGLES, DOUBLES)
@@ -31,7 +31,9 @@ def test_floored_threshold_decides_its_neighbours_alike(drawn: tuple[float, int,
     near = x
     for _ in range(abs(steps)):
         near = np.nextafter(near, np.float32(np.inf if steps > 0 else -np.inf))
-    threshold = float(near) if not np.isfinite(near) else float(near) + part * float(np.spacing(np.abs(near)))
+    beside = float(np.nextafter(near, np.float32(-np.inf)))
+    # A point between two neighbouring float32 numbers, or one of them where the lower is -inf.
+    threshold = float(near) if np.isinf(beside) else beside + part * (float(near) - beside)
     floored = floor_float32(np.array([threshold]))[0]
     assert (float(x) <= floored) == (float(x) <= threshold)
     assert np.isinf(floored) or float(np.float32(floored)) == floored

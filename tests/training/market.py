@@ -86,7 +86,8 @@ def write_market(home: Home, market: Market = Market(), *, build_id: str = "b1")
         )
         con.execute(
             "create view gold.equities_training as select s.*, f.known_at, f.in_universe, f.signal, f.noise, "
-            "f.signal_rank, f.noise_rank from gold.equities_samples s join gold.equities_features f using (symbol, date)"
+            "f.signal_rank, f.noise_rank from gold.equities_samples s "
+            "join gold.equities_features f using (symbol, date)"
         )
         con.execute(
             "create table meta.builds (build_id varchar, invocation_id varchar, started_at timestamp, "

@@ -3,7 +3,9 @@
 import json
 import shlex
 import time
+from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +61,12 @@ def demo(folder: Path, symbols: int, sessions: int, seed: int, planted_ic: float
     options = {"symbols": symbols, "sessions": sessions, "seed": seed, "planted_ic": planted_ic, "start": str(START)}
     _refuse_another_market(market, options)
     flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
-    _run(folder, f"init {shlex.quote(str(folder))}", in_home=False)
+    _step(f"init {shlex.quote(str(folder))}", lambda: _make_home(folder))
     config = write_config(folder)
-    _run(folder, f"simulate --out {shlex.quote(str(market))} {flags}", in_home=False)
+    _step(f"simulate --out {shlex.quote(str(market))} {flags}", lambda: _simulate(market, options))
     truth = json.loads((market / "truth.json").read_text(encoding="utf-8"))
     for line in demo_lines(market, config, truth["last"]):
-        _run(folder, line)
+        _step(line, partial(_command, folder, line))
     _show(folder, market, truth)
     click.echo(f"\nthe demo took {time.monotonic() - started:.0f} s. Next, five commands to try:\n")
     for line in next_commands(folder, truth["last"]):
@@ -126,19 +128,39 @@ def _refuse_another_market(market: Path, options: dict[str, Any]) -> None:
         )
 
 
-def _run(folder: Path, line: str, *, in_home: bool = True) -> None:
+def _make_home(folder: Path) -> None:
+    from trademl.cli.init import MARKER, bundle, make_home
+
+    if not (folder / MARKER).is_file():
+        make_home(folder.resolve(), bundle())
+
+
+def _simulate(market: Path, options: dict[str, Any]) -> None:
+    from trademl.cli.simulate import described
+    from trademl.config.reading import validate_section
+    from trademl.warehouse.simulate import SimulationConfig, simulate_market
+
+    done = simulate_market(validate_section(options, SimulationConfig, origin="trademl demo"), market)
+    click.echo("\n".join(described(done)))
+
+
+def _command(folder: Path, line: str) -> None:
     """Run one trademl command line in this process; a failure ends the demo with the command's own message."""
     from trademl.cli.main import main
 
-    click.secho(f"\n$ trademl {line}", bold=True)
-    began = time.monotonic()
-    home = ["--home", str(folder)] if in_home else []
-    code = main.main(args=[*home, *shlex.split(line)], prog_name="trademl", standalone_mode=False)
+    code = main.main(args=["--home", str(folder), *shlex.split(line)], prog_name="trademl", standalone_mode=False)
     if isinstance(code, int) and code != 0:
         raise TrademlError(
             f"`trademl {line}` ended with exit code {code}",
             remedy=f"run it by hand with --home {folder} to see what it reports",
         )
+
+
+def _step(line: str, action: Callable[[], None]) -> None:
+    """Show a command, do it, and say how long it took."""
+    click.secho(f"\n$ trademl {line}", bold=True)
+    began = time.monotonic()
+    action()
     click.secho(f"  {time.monotonic() - began:.1f} s", dim=True)
 
 

@@ -3,9 +3,12 @@
 import shlex
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from trademl.warehouse.simulate import SimulationReport
 
 
 @click.command(short_help="Write a seeded, simulated market as source files.")
@@ -38,20 +41,23 @@ def simulate(folder: Path, start: datetime, **parameters: Any) -> None:
 
     config = validate_section({"start": start.date(), **parameters}, SimulationConfig, origin="trademl simulate")
     done = simulate_market(config, folder)
-    click.echo(f"{done.rows} bars of {done.symbols} symbols, {done.first} to {done.last}, in {done.folder}")
-    click.echo(
-        f"  {done.splits} splits, {done.dividends} dividends, {done.delistings} delistings, "
-        f"{done.missing} absent sessions, {done.corrections} late corrections"
-    )
-    click.echo(
-        f"  planted rank IC {done.planted_ic:g}; the signal's own in this history "
-        f"{done.oracle_ic:.4f} (standard error {done.oracle_error:.4f})"
-    )
+    click.echo("\n".join(described(done)))
     if done.last >= _today():
         click.echo("  note: it runs into the future; `trademl ingest` quarantines those bars", err=True)
     click.echo("next, in a home:")
     for line in ingest_lines(folder):
         click.echo(f"  trademl {line}")
+
+
+def described(done: "SimulationReport") -> list[str]:
+    """Say in three lines what was written."""
+    return [
+        f"{done.rows} bars of {done.symbols} symbols, {done.first} to {done.last}, in {done.folder}",
+        f"  {done.splits} splits, {done.dividends} dividends, {done.delistings} delistings, "
+        f"{done.missing} absent sessions, {done.corrections} late corrections",
+        f"  planted rank IC {done.planted_ic:g}; the signal's own in this history "
+        f"{done.oracle_ic:.4f} (standard error {done.oracle_error:.4f})",
+    ]
 
 
 def ingest_lines(folder: Path) -> list[str]:

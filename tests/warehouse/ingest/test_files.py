@@ -59,7 +59,7 @@ def zipped(desk: Desk) -> bytes:
             "missing_column",
             "2 columns",
         ),
-        ("broken.csv.gz", gzip.compress(GOOD)[:-12], "unreadable_file", "gzip stream is broken"),
+        ("broken.csv.gz", gzip.compress(GOOD, mtime=0)[:-12], "unreadable_file", "gzip stream is broken"),
         ("cut.parquet", truncated_parquet, "unreadable_file", "truncated or broken parquet"),
         ("many.tar.gz", tar_gz, "not_a_table", "tar archive"),
         ("book.csv", zipped, "not_a_table", "zip archive or a spreadsheet"),

@@ -125,4 +125,3 @@ combined as (
 )
 
 select * from combined
-order by date, symbol

@@ -24,7 +24,7 @@ exits as (
     from panel
     window
         next_bars as (
-            partition by symbol, starts_at, listing order by session_index
+            partition by series_key order by session_index
             rows between current row and {{ var('delisted_after_sessions') - 1 }} following
         )
 ),
@@ -32,15 +32,13 @@ exits as (
 -- The absence of a listing's last rows becomes a delisting on its tenth session, if that session has come.
 listings as (
     select
-        symbol,
-        starts_at,
-        listing,
+        any_value(symbol) as symbol,
+        series_key,
         max(case when is_present then session_index end) as last_index,
         max(session_index) >= max(case when is_present then session_index end) + {{ var('delisted_after_sessions') }} as is_delisted,
-        max_by(log_index, case when is_present then session_index end) as last_log_index,
-        max_by(suspects, case when is_present then session_index end) as last_suspects
+        max_by(log_index, case when is_present then session_index end) as last_log_index
     from panel
-    group by symbol, starts_at, listing
+    group by series_key
 ),
 
 volatile as (
@@ -58,8 +56,8 @@ volatile as (
         end as daily_volatility
     from exits
     window
-        history as (partition by symbol, starts_at, listing order by session_index),
-        last_20 as (partition by symbol, starts_at, listing order by session_index rows between 19 preceding and current row)
+        history as (partition by series_key order by session_index),
+        last_20 as (partition by series_key order by session_index rows between 19 preceding and current row)
 ),
 
 ahead as (
@@ -68,7 +66,7 @@ ahead as (
         starts_at,
         ends_before,
         is_revised,
-        listing,
+        series_key,
         session_index,
         date,
         is_present,
@@ -93,7 +91,7 @@ ahead as (
         lead(log_index + log_open, {{ h }}) over history as open_{{ h }}{{ ',' if not loop.last }}
         {%- endfor %}
     from volatile
-    window history as (partition by symbol, starts_at, listing order by session_index)
+    window history as (partition by series_key order by session_index)
 ),
 
 touched as (
@@ -105,7 +103,7 @@ touched as (
         {{ first_touch(sessions_in_barrier, 'low_{h} <= entry + stop or high_{h} >= entry + take_profit') }} as touch
     from ahead
     inner join listings
-        on ahead.symbol = listings.symbol and ahead.starts_at = listings.starts_at and ahead.listing = listings.listing
+        on ahead.series_key = listings.series_key
     where ahead.is_present and ahead.date >= {{ sessions_before_affected(2 * longest) }}
 ),
 

@@ -50,9 +50,9 @@ sums_20 as (
         max(log_index) over last_126 as index_max_126
     from joined
     window
-        history as (partition by symbol, starts_at, listing order by session_index),
-        last_20 as (partition by symbol, starts_at, listing order by session_index rows between 19 preceding and current row),
-        last_126 as (partition by symbol, starts_at, listing order by session_index rows between 125 preceding and current row)
+        history as (partition by series_key order by session_index),
+        last_20 as (partition by series_key order by session_index rows between 19 preceding and current row),
+        last_126 as (partition by series_key order by session_index rows between 125 preceding and current row)
 ),
 
 sums as (
@@ -62,7 +62,7 @@ sums as (
         {{ total }}_20 + lag({{ total }}_20, 20) over history + lag({{ total }}_20, 40) over history as {{ total }}_60{{ ',' if not loop.last }}
         {%- endfor %}
     from sums_20
-    window history as (partition by symbol, starts_at, listing order by session_index)
+    window history as (partition by series_key order by session_index)
 ),
 
 raw_features as (
@@ -80,3 +80,4 @@ raw_features as (
 )
 
 select * from raw_features
+order by date, symbol
