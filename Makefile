@@ -24,6 +24,7 @@ SQL_FILES := $(shell find dbt_project -path dbt_project/target -prune -o -path d
 export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export MLFLOW_DISABLE_TELEMETRY := true
+export OMP_WAIT_POLICY ?= PASSIVE
 unexport PYTHONPATH VIRTUAL_ENV
 
 .PHONY: help venv demo test lint lint-py lint-sql parse unit docs docs-check bench proofs clean distclean
@@ -70,9 +71,7 @@ demo: $(VENV)/.installed-run ## A simulated market, from raw bars to ranked pick
 	@$(BIN)/trademl demo
 
 test: $(VENV)/.installed-dev $(SQL_VENV)/.installed ## Lint, dbt parse and all tests, as in continuous integration
-	@$(MAKE) --no-print-directory lint-py
-	@$(MAKE) --no-print-directory parse
-	@$(MAKE) --no-print-directory lint-sql
+	@$(MAKE) --no-print-directory -j2 lint-sql lint-py parse
 	@$(MAKE) --no-print-directory unit
 
 lint: lint-py lint-sql ## ruff, mypy --strict, import-linter and sqlfluff

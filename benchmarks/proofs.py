@@ -3,8 +3,8 @@
     python benchmarks/proofs.py all
     python benchmarks/proofs.py time-machine future-poison
 
-Homes are made in --work (default: a temporary folder); the data is found through TRADEML_REAL_DATA. Every figure is printed as it is measured and
-written to <work>/proofs.json.
+Homes are made in --work (default: a temporary folder); the data is found through TRADEML_REAL_DATA. Every figure is
+printed as it is measured and written to <work>/proofs.json.
 """
 
 import argparse
@@ -24,21 +24,29 @@ import duckdb
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("TRADEML_REAL_DATA", REPOSITORY.parent / "shared" / "data")) / "equities"
 CUTOFF = "2015-06-30"
-GOLD = ("equities_features", "equities_labels", "equities_regime")
+GRAIN = {
+    "equities_features": ["symbol", "date"],
+    "equities_labels": ["symbol", "date", "label"],
+    "equities_regime": ["date"],
+}
+GOLD = tuple(GRAIN)
 
 
 def trademl(home: Path, *arguments: str, now: str | None = None, expect: int = 0) -> str:
-    """Run one `trademl` command in ``home`` and return what it printed; a different exit code than ``expect`` stops the proof."""
+    """Run one `trademl` command in ``home`` and return its output; an exit code other than ``expect`` stops."""
     environment = {**os.environ, "TRADEML_HOME": str(home)}
     if now:
         environment["TRADEML_NOW"] = now
-    done = subprocess.run([sys.executable, "-m", "trademl", *arguments], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "trademl", *arguments], env=environment, capture_output=True, text=True
+    )
     if done.returncode != expect:
         raise SystemExit(f"trademl {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done.stdout + done.stderr
 
 
 def new_home(folder: Path) -> Path:
+    """Make an empty home, whatever was there before."""
     if folder.exists():
         shutil.rmtree(folder)
     subprocess.run([sys.executable, "-m", "trademl", "init", str(folder)], check=True, capture_output=True)
@@ -46,9 +54,21 @@ def new_home(folder: Path) -> Path:
 
 
 def ingest_reference(home: Path) -> None:
+    """Land membership, sectors and VIX."""
     trademl(home, "ingest", "membership", str(DATA / "index_membership.csv"))
     trademl(home, "ingest", "reference", str(DATA / "sectors_2021.csv"), "--map", "symbol=Symbol")
-    trademl(home, "ingest", "series", str(DATA / "vix_daily.csv"), "--name", "VIX", "--map", "date=DATE", "--map", "value=CLOSE")
+    trademl(
+        home,
+        "ingest",
+        "series",
+        str(DATA / "vix_daily.csv"),
+        "--name",
+        "VIX",
+        "--map",
+        "date=DATE",
+        "--map",
+        "value=CLOSE",
+    )
 
 
 def panel(home: Path, query: str) -> None:
@@ -86,14 +106,19 @@ def timed_build(home: Path, *arguments: str) -> str:
     environment = {**os.environ, "TRADEML_HOME": str(home)}
     started = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "trademl", "build", *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-m", "trademl", "build", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     output = process.stdout.read() if process.stdout else ""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"trademl build failed:\n{output}")
-    return f"{output}wall {time.monotonic() - started:.1f} s, cpu {usage.ru_utime + usage.ru_stime:.1f} s, peak memory {usage.ru_maxrss / 2**20:.2f} GB"
+    wall, cpu = time.monotonic() - started, usage.ru_utime + usage.ru_stime
+    return f"{output}wall {wall:.1f} s, cpu {cpu:.1f} s, peak memory {usage.ru_maxrss / 2**20:.2f} GB"
 
 
 def differing_cells(left: Path, right: Path, table: str, where: str) -> dict[str, int]:
@@ -101,30 +126,45 @@ def differing_cells(left: Path, right: Path, table: str, where: str) -> dict[str
     con = duckdb.connect()
     con.execute(f"attach '{left}' as l (read_only)")
     con.execute(f"attach '{right}' as r (read_only)")
-    keys = {"equities_features": ["symbol", "date"], "equities_labels": ["symbol", "date", "label"], "equities_regime": ["date"]}[table]
+    keys = {
+        "equities_features": ["symbol", "date"],
+        "equities_labels": ["symbol", "date", "label"],
+        "equities_regime": ["date"],
+    }[table]
     columns = [row[0] for row in con.execute(f"describe l.gold.{table}").fetchall() if row[0] not in keys]
     on = " and ".join(f"a.{key} = b.{key}" for key in keys)
-    cells = " + ".join(f"count_if(a.\"{c}\" is distinct from b.\"{c}\")" for c in columns)
+    cells = " + ".join(f'count_if(a."{c}" is distinct from b."{c}")' for c in columns)
+    both = f"count_if(a.{keys[0]} is not null and b.{keys[0]} is not null and "
     (rows, only_left, only_right, cells_differing) = con.execute(
         f"""select count(*), count_if(b.{keys[0]} is null), count_if(a.{keys[0]} is null),
-                   ({cells.replace('count_if(', f'count_if(a.{keys[0]} is not null and b.{keys[0]} is not null and ')})
-            from (select * from l.gold.{table} where {where}) a full join (select * from r.gold.{table} where {where}) b on {on}"""
+                   ({cells.replace("count_if(", both)})
+            from (select * from l.gold.{table} where {where}) a
+            full join (select * from r.gold.{table} where {where}) b on {on}"""
     ).fetchall()[0]
     con.close()
-    return {"rows": int(rows), "columns": len(columns), "only_left": int(only_left), "only_right": int(only_right), "differing_cells": int(cells_differing)}
+    return {
+        "rows": int(rows),
+        "columns": len(columns),
+        "only_left": int(only_left),
+        "only_right": int(only_right),
+        "differing_cells": int(cells_differing),
+    }
 
 
 def up_to(table: str) -> str:
+    """Rows that had ended by the cut-off."""
     if table == "equities_labels":
         return f"label_end_date <= date '{CUTOFF}' and outcome <> 'pending'"
     return f"date <= date '{CUTOFF}'"
 
 
 def compare(left: Path, right: Path) -> dict[str, Any]:
+    """Compare every gold table up to the cut-off."""
     return {table: differing_cells(left, right, table, up_to(table)) for table in GOLD}
 
 
 def warehouse(home: Path) -> Path:
+    """The builder's file of a home that nobody is building."""
     return home / "lake" / "warehouse.duckdb"
 
 
@@ -141,14 +181,15 @@ def future_poison(work: Path) -> dict[str, Any]:
     home = new_home(work / "poison")
     panel(
         home,
-        f"""with drawn as (select *, 0.7 + 0.6 * (hash(symbol || date::varchar || 'price') % 1000003) / 1000003.0 as factor,
+        f"""with drawn as (select *,
+                   0.7 + 0.6 * (hash(symbol || date::varchar || 'price') % 1000003) / 1000003.0 as factor,
                    0.5 + (hash(symbol || date::varchar || 'volume') % 1000003) / 1000003.0 as volume_factor from bars)
             select symbol, date,
                    (case when date > date '{CUTOFF}' then open * factor else open end)::double as open,
                    (case when date > date '{CUTOFF}' then high * factor else high end)::double as high,
                    (case when date > date '{CUTOFF}' then low * factor else low end)::double as low,
                    (case when date > date '{CUTOFF}' then close * factor else close end)::double as close,
-                   (case when date > date '{CUTOFF}' then round(volume * volume_factor) else volume end)::double as volume,
+                   round(volume * case when date > date '{CUTOFF}' then volume_factor else 1 end) as volume,
                    dividend_amount, split_coefficient from drawn""",
     )
     ingest_reference(home)
@@ -162,13 +203,18 @@ def late_correction(work: Path) -> dict[str, Any]:
     """Correct a 2014 bar in 2016 and ask for it as known in 2015 and today."""
     home = copy_lake(base_home(work), work / "correction")
     correction = home / "correction.csv"
-    correction.write_text("symbol,date,open,high,low,close,volume,dividend_amount,split_coefficient\nMSFT,2014-03-03,37.9,38.5,37.4,38.05,29717500,0,1\n")
+    correction.write_text(
+        "symbol,date,open,high,low,close,volume,dividend_amount,split_coefficient\n"
+        "MSFT,2014-03-03,37.9,38.5,37.4,38.05,29717500,0,1\n"
+    )
     print(trademl(home, "ingest", "equities", str(correction), now="2016-05-02T12:00:00"), flush=True)
     trademl(home, "build")
     trademl(home, "build", "--as-known-at", "2015-06-30T23:59:59")
     query = "select close from silver.equity_bars where symbol = 'MSFT' and date = date '2014-03-03'"
     read = {
-        "as_known_2015": json.loads(trademl(home, "sql", query, "--format", "json", "--as-known-at", "2015-06-30T23:59:59")),
+        "as_known_2015": json.loads(
+            trademl(home, "sql", query, "--format", "json", "--as-known-at", "2015-06-30T23:59:59")
+        ),
         "today": json.loads(trademl(home, "sql", query, "--format", "json")),
     }
     features = {table: differing_cells(warehouse(base_home(work)), warehouse(home), table, "true") for table in GOLD}
@@ -220,13 +266,30 @@ def red_week(work: Path) -> dict[str, Any]:
     trademl(home, "build")
     grades = "select status, count(*) as sessions from silver.coverage group by status order by status"
     before = json.loads(trademl(home, "sql", grades, "--format", "json"))
-    train = ("train", "equities", "--label", "horizon", "--k", "5", "--start", "2015-01-01", "--rounds", "30", "--no-mlflow")
+    train = (
+        "train",
+        "equities",
+        "--label",
+        "horizon",
+        "--k",
+        "5",
+        "--start",
+        "2015-01-01",
+        "--rounds",
+        "30",
+        "--no-mlflow",
+    )
     refused = trademl(home, *train, expect=3)
     panel(home, f"select * from bars where {gone}")
     trademl(home, "build")
     after = json.loads(trademl(home, "sql", grades, "--format", "json"))
     trained = trademl(home, *train)
-    return {"before": before, "refusal": refused.strip().splitlines()[-8:], "after": after, "trained": trained.strip().splitlines()[-12:]}
+    return {
+        "before": before,
+        "refusal": refused.strip().splitlines()[-8:],
+        "after": after,
+        "trained": trained.strip().splitlines()[-12:],
+    }
 
 
 def _same_hashes(left: Path, right: Path) -> dict[str, Any]:
@@ -248,6 +311,7 @@ PROOFS: dict[str, Callable[[Path], dict[str, Any]]] = {
 
 
 def main() -> None:
+    """Run the proofs named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("proofs", nargs="+", choices=[*PROOFS, "all"])
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "trademl-proofs")

@@ -10,6 +10,9 @@ import pytest
 from trademl.cli.init import bundle, make_home
 from trademl.config import Home
 
+# Parallel test processes share the cores; OpenMP threads that spin while they wait would starve each other.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_DATA_VARIABLE = "TRADEML_REAL_DATA"
 

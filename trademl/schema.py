@@ -16,7 +16,7 @@ LANDING_COLUMNS: dict[str, str] = {
     "content_hash": "VARCHAR",
     "assumption": "VARCHAR",
 }
-"""Columns that ingest adds to every raw row. ``assumption`` says, where ``known_at`` is not observed, what was assumed."""
+"""Columns that ingest adds to every raw row. ``assumption`` says what was assumed where ``known_at`` was not seen."""
 
 
 @dataclass(frozen=True)

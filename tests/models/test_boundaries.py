@@ -91,3 +91,12 @@ def test_equal_thresholds_count_once() -> None:
     """The same feature and threshold in two trees is one threshold."""
     stump = tree([0], [1.0], [-1], [-2], [False])
     assert threshold_count([stump, stump, tree([1], [1.0], [-1], [-2], [False])]) == 2
+
+
+def test_thresholds_at_the_ends_of_float32_are_visited_without_warning() -> None:
+    """A threshold at the largest or smallest float32 has infinity as its neighbour."""
+    largest = float(np.finfo(np.float32).max)
+    for at in (largest, -largest):
+        (rows,) = boundary_rows([tree([0], [at], [-1], [-2], [False])], np.float32([[0.0]]))
+        assert rows[0, 0] == np.float32(at)
+        assert np.isinf(rows[1 if at > 0 else 2, 0])

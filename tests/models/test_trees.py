@@ -29,11 +29,12 @@ def test_floored_threshold_decides_its_neighbours_alike(drawn: tuple[float, int,
     start, steps, part = drawn
     x = np.float32(start)
     near = x
-    for _ in range(abs(steps)):
-        near = np.nextafter(near, np.float32(np.inf if steps > 0 else -np.inf))
-    beside = float(np.nextafter(near, np.float32(-np.inf)))
-    # A point between two neighbouring float32 numbers, or one of them where the lower is -inf.
-    threshold = float(near) if np.isinf(beside) else beside + part * (float(near) - beside)
+    with np.errstate(over="ignore", under="ignore"):
+        for _ in range(abs(steps)):
+            near = np.nextafter(near, np.float32(np.inf if steps > 0 else -np.inf))
+        beside = float(np.nextafter(near, np.float32(-np.inf)))
+    # A point between two neighbouring float32 numbers, or one of them where either is infinite.
+    threshold = float(near) if np.isinf(beside) or np.isinf(near) else beside + part * (float(near) - beside)
     floored = floor_float32(np.array([threshold]))[0]
     assert (float(x) <= floored) == (float(x) <= threshold)
     assert np.isinf(floored) or float(np.float32(floored)) == floored
@@ -43,6 +44,7 @@ def test_floored_threshold_decides_its_neighbours_alike(drawn: tuple[float, int,
     "threshold, expected",
     [
         (0.5, 0.5),
+        (-3.4028234663852886e38, -3.4028234663852886e38),
         (0.1, 0.099999994039535522),  # the float32 nearest to 0.1 is 0.100000001490116, above it
         (-0.1, -0.100000001490116119),
         (1e300, 3.4028234663852886e38),

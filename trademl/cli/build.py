@@ -8,12 +8,18 @@ import click
 
 @click.command()
 @click.option(
-    "--as-known-at", metavar="TS", help="Rebuild the warehouse as it was known at this UTC instant, beside the present one."
+    "--as-known-at",
+    metavar="TS",
+    help="Rebuild the warehouse as it was known at this UTC instant, beside the present one.",
 )
 @click.option("--full-refresh", is_flag=True, help="Rebuild everything, not only what changed.")
 @click.option("--select", metavar="NODES", help="A dbt selection; it never becomes a snapshot.")
 @click.option(
-    "--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="DuckDB threads; results do not depend on it."
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=2,
+    show_default=True,
+    help="DuckDB threads; results do not depend on it.",
 )
 @click.option("--memory-limit", default="4GB", show_default=True, help="DuckDB's memory limit.")
 @click.option("--hashes", is_flag=True, help="Print the content hash of every gold table at the end.")
@@ -54,7 +60,9 @@ def build(
         f"{time.monotonic() - started:.1f} s in all"
     )
     if report.snapshot is not None:
-        click.echo(f"snapshot {report.snapshot.seq}: as of {report.snapshot.as_of}, {len(report.snapshot.tables)} tables")
+        click.echo(
+            f"snapshot {report.snapshot.seq}: as of {report.snapshot.as_of}, {len(report.snapshot.tables)} tables"
+        )
     if hashes:
         for table, (rows, digest) in content_hashes(report.warehouse).items():
             click.echo(f"  {table:<32} {rows:>12,} rows  {digest}")

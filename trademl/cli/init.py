@@ -19,6 +19,7 @@ Data only: everything here but this file is written by trademl and kept out of v
 
     raw/<dataset>/<batch>/     landed rows and quarantine, immutable, append-only: never delete
     preds/, ops/               predictions and evidence, immutable batches: never delete
+    reports/                   the daily reports of `trademl score`
     objects/, manifests/       the published snapshots, and CURRENT, which names the one to read
     warehouse.duckdb           the builder's own file: safe to delete, `trademl build` makes it again
 """

@@ -46,7 +46,8 @@ def boundary_rows(trees: Sequence[Tree], base: NDArray[np.float32]) -> Iterator[
             rows[:] = row
             for constrained, allowed in path.items():
                 rows[:, constrained] = _value_in(allowed, row[constrained])
-            rows[:, feature] = (threshold, np.nextafter(threshold, _INF), np.nextafter(threshold, -_INF), np.nan)
+            with np.errstate(over="ignore", under="ignore"):
+                rows[:, feature] = (threshold, np.nextafter(threshold, _INF), np.nextafter(threshold, -_INF), np.nan)
             filled += 4
             if filled == CHUNK_ROWS:
                 yield block.copy()
@@ -74,6 +75,8 @@ def _paths(tree: Tree) -> Iterator[tuple[int, np.float32, dict[int, _Range]]]:
         return
     with np.errstate(over="ignore", under="ignore"):
         thresholds = tree.threshold.astype(np.float32)
+        # Nothing is above inf: NaN makes that range empty.
+        above = np.where(thresholds < _INF, np.nextafter(thresholds, _INF), np.float32(np.nan))
     pending: list[tuple[int, dict[int, _Range]]] = [(0, {})]
     while pending:
         split, path = pending.pop()
@@ -82,9 +85,7 @@ def _paths(tree: Tree) -> Iterator[tuple[int, np.float32, dict[int, _Range]]]:
         low, high, missing = path.get(feature, _FREE)
         nan_left = bool(tree.nan_left[split])
         left: _Range = (low, min(high, threshold), missing and nan_left)
-        above = np.nextafter(threshold, _INF) if threshold < _INF else np.float32(np.nan)
-        # max(nan, low) would keep nan or low by position; an empty range must stay empty.
-        right: _Range = (max(low, above) if threshold < _INF else above, high, missing and not nan_left)
+        right: _Range = (np.maximum(low, above[split]), high, missing and not nan_left)
         for child, allowed in ((int(tree.left[split]), left), (int(tree.right[split]), right)):
             if child >= 0 and (allowed[2] or allowed[0] <= allowed[1]):
                 pending.append((child, {**path, feature: allowed}))

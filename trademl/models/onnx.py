@@ -51,6 +51,7 @@ class ParityReport:
     onnx_ms_1_row: float | None = None
 
     def to_dict(self) -> dict[str, float | int | None]:
+        """Return the fields as plain JSON values."""
         return asdict(self)
 
 

@@ -46,8 +46,8 @@ def floor_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     with np.errstate(over="ignore", under="ignore"):
         nearest = values.astype(np.float32)
+        lower = np.nextafter(nearest, np.float32(-np.inf))
     above = nearest.astype(np.float64) > values
-    lower = np.nextafter(nearest, np.float32(-np.inf))
     return cast("NDArray[np.float64]", np.where(above, lower, nearest).astype(np.float64))
 
 

@@ -6,10 +6,11 @@ import duckdb
 
 
 def content_hashes(warehouse: Path, *, where: str = "true", schema: str = "gold") -> dict[str, tuple[int, str]]:
-    """Return ``{table: (rows, digest)}`` for the base tables of ``schema`` in a warehouse file that nobody is writing.
+    """Return ``{table: (rows, digest)}`` for the base tables of ``schema`` in a warehouse nobody writes.
 
-    The digest combines a 64-bit hash of every row by sum and by exclusive or, so row order does not matter and a doubled row shows. Cells are
-    hashed as stored bits: two floats that differ in the last bit differ here. Comparable within one DuckDB version.
+    The digest combines a 64-bit hash of every row by sum and by exclusive or: row order does not matter, a doubled row
+    shows. Cells are hashed as stored bits: two floats that differ in the last bit differ here. Comparable within
+    one DuckDB version.
 
     Args:
         warehouse: the DuckDB file.
@@ -19,7 +20,8 @@ def content_hashes(warehouse: Path, *, where: str = "true", schema: str = "gold"
     con = duckdb.connect(str(warehouse), read_only=True)
     try:
         names = con.execute(
-            "select table_name from information_schema.tables where table_schema = ? and table_type = 'BASE TABLE' order by 1",
+            "select table_name from information_schema.tables "
+            "where table_schema = ? and table_type = 'BASE TABLE' order by 1",
             [schema],
         ).fetchall()
         return {name: _table_hash(con, f'"{schema}"."{name}"', where) for (name,) in names}

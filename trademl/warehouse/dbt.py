@@ -1,7 +1,8 @@
 """Run dbt on the home's project and publish what it built.
 
-`trademl build` and a plain `dbt build` inside dbt_project/ do the same thing: the project itself decides what must be rebuilt (macros/build_window.sql).
-This module adds the lock, the progress, an error that names the failing model, and the snapshot at the end.
+`trademl build` and a plain `dbt build` inside dbt_project/ do the same thing: the project itself decides what must be
+rebuilt (macros/build_window.sql). This module adds the lock, the progress, an error that names the failing model, and
+the snapshot at the end.
 """
 
 import os
@@ -69,7 +70,8 @@ def build(
 
     Args:
         home: the home whose dbt_project and lake are used.
-        as_known_at: rebuild what was known at this instant, in a warehouse and a snapshot of its own; the present is untouched.
+        as_known_at: rebuild what was known at this instant, in a warehouse and a snapshot of its own; the present is
+            untouched.
         full_refresh: rebuild everything, whatever changed.
         select: a dbt node selection; a selection never becomes a snapshot.
         threads: threads of DuckDB; results do not depend on it.
@@ -109,7 +111,8 @@ def _arguments(
 ) -> list[str]:
     if not (home.dbt_project / "dbt_project.yml").is_file():
         raise ConfigError(
-            f"{home.dbt_project} has no dbt_project.yml", remedy="run `trademl init DIR` for a whole home, or restore it"
+            f"{home.dbt_project} has no dbt_project.yml",
+            remedy="run `trademl init DIR` for a whole home, or restore it",
         )
     project = str(home.dbt_project)
     arguments = ["--quiet", "build", "--project-dir", project, "--profiles-dir", project]
@@ -147,15 +150,16 @@ def _run(
         outcome = dbtRunner(callbacks=[listen]).invoke(arguments)
     finally:
         _close_warehouse()
+    executed: Any = outcome.result or []
     nodes = [
         NodeResult(
-            result.node.alias if result.node.resource_type == "model" else result.node.name,
+            str(result.node.alias if result.node.resource_type == "model" else result.node.name),
             str(result.node.resource_type),
             str(result.status),
             float(result.execution_time),
             str(result.message or ""),
         )
-        for result in (outcome.result or [])
+        for result in executed
         if hasattr(result, "execution_time")
     ]
     bad = [node for node in nodes if node.status in ("error", "fail", "runtime error")]
@@ -166,7 +170,9 @@ def _run(
             f"another process holds {layout.warehouse}", remedy="wait for the other build to end, or stop it"
         )
     lines = [f"{node.kind} {node.name}: {' '.join(node.message.split())[:400]}" for node in bad]
-    lines = lines or [" ".join(str(text).split())[:600] for text in (errors or [outcome.exception or "unknown error"])]
+    lines = lines or [
+        " ".join(str(text).split())[:600] for text in (errors or [str(outcome.exception or "unknown error")])
+    ]
     raise BuildError(
         f"dbt build failed in {len(bad) or 1} place(s):\n  " + "\n  ".join(lines[:12]),
         remedy="mend the models or the data named above and build again; the last snapshot is still in place",
@@ -174,11 +180,11 @@ def _run(
 
 
 def _close_warehouse() -> None:
-    """Close the connection that dbt-duckdb keeps for the life of the process, so that the file can be read and locked again."""
+    """Close the connection that dbt-duckdb keeps for the life of the process, so that others can lock the file."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
     with DuckDBConnectionManager._LOCK:
-        environment = DuckDBConnectionManager._ENV
+        environment: Any = DuckDBConnectionManager._ENV
         DuckDBConnectionManager._ENV = None
         if environment is not None:
             environment.close()

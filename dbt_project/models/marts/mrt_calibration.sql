@@ -16,7 +16,8 @@ resolved as (
         scores.horizon,
         scores.prob_up,
         case when scores.prob_up <= 0.1 then 1 else cast(ceil(10 * scores.prob_up) as integer) end as bin,
-        case when labels.value > 0 then 1.0 else 0.0 end as went_up
+        case when labels.value > 0 then 1.0 else 0.0 end as went_up,
+        case when scores.scored_at < cast(labels.label_end_date as timestamp) then 1 else 0 end as is_before_outcome
     from scores
     inner join labels
         on
@@ -32,6 +33,7 @@ binned as (
         horizon,
         bin,
         count(*) as n,
+        cast(sum(is_before_outcome) as bigint) as n_before_outcome,
         avg(prob_up) as mean_prob_up,
         avg(went_up) as realised_up
     from resolved
@@ -45,6 +47,7 @@ weighed as (
         horizon,
         bin,
         n,
+        n_before_outcome,
         n / cast(sum(n) over (partition by model_id, label, horizon) as double) as share,
         mean_prob_up,
         cast(realised_up as double) as realised_up,

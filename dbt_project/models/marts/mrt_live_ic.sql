@@ -15,6 +15,7 @@ resolved as (
         scores.horizon,
         scores.yhat,
         labels.value as y,
+        case when scores.scored_at < cast(labels.label_end_date as timestamp) then 1 else 0 end as is_before_outcome,
         scores.dt as date
     from scores
     inner join labels
@@ -49,6 +50,7 @@ correlated as (
         horizon,
         date,
         count(*) as n_entities,
+        cast(sum(is_before_outcome) as bigint) as n_before_outcome,
         count(*) >= 3 and min(yhat) < max(yhat) and min(y) < max(y) as is_defined,
         corr(yhat, y) as ic,
         corr(yhat_rank, y_rank) as rank_ic
@@ -62,6 +64,7 @@ defined as (
         label,
         horizon,
         n_entities,
+        n_before_outcome,
         case when is_defined then ic end as ic,
         case when is_defined then rank_ic end as rank_ic,
         date

@@ -276,6 +276,21 @@ def test_live_ic_counts_resolved_labels_of_the_models_own_kind(con: duckdb.DuckD
     assert answer(con, f"select {names} from marts.live_ic") == [("m", "fwd_5d", 5, 3, pytest.approx(-1.0), FIRST)]
 
 
+def test_scores_made_in_hindsight_are_told_apart(con: duckdb.DuckDBPyConnection) -> None:
+    """Scored before the label's last session counts as live; scored on that very day or later does not."""
+    end = datetime(2020, 1, 9)
+    for ticker, scored_at in (("a", datetime(2020, 1, 8, 23, 59)), ("b", end), ("c", datetime(2021, 1, 1))):
+        con.execute(
+            "insert into landed.preds_equities values (?, ?, 5, 'm', 'fwd_5d', 1, 0.1, 0.5, 0.5, ?)",
+            [ticker, FIRST, scored_at],
+        )
+        con.execute(
+            "insert into gold.equities_labels values (?, ?, 'fwd_5d', 0.1, ?, 'resolved')", [ticker, FIRST, end.date()]
+        )
+    assert answer(con, "select n_entities, n_before_outcome from marts.live_ic") == [(3, 1)]
+    assert answer(con, "select n, n_before_outcome from marts.calibration") == [(3, 1)]
+
+
 def test_calibration_bins_agree_with_the_reliability_curve(con: duckdb.DuckDBPyConnection) -> None:
     """Bins, counts, means, event rates and the expected calibration error equal those of trademl.validation."""
     rng = np.random.default_rng(4)
