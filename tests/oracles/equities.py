@@ -1,6 +1,7 @@
-"""Slow, plain versions of the daily equity features and labels, written from docs/features.md in loops over single bars.
+"""Slow, plain versions of the daily equity features and labels, in loops over single bars.
 
-Everything at (symbol, t) is computed from the bars as they were known at t's decision; a label from the bars as known at its end.
+Everything at (symbol, t) is computed from the bars as they were known at t's decision; a label from the bars as known
+at its end.
 """
 
 import math
@@ -129,7 +130,7 @@ def raw_features(series: Series, market: dict[int, float]) -> dict[str, float | 
 
 
 def forward_return(bars: dict[int, Version], t: int, k: int, last_session: int) -> tuple[str, float | None, int | None]:
-    """(outcome, simple return, end session) of the label that enters at t + 1's open and leaves at the close of t + k."""
+    """(outcome, simple return, end session) from t + 1's open to the close of t + k."""
     if t + 1 not in bars:
         return ("no_entry", None, t + 1) if t + 1 <= last_session else ("pending", None, None)
     growth = bars[t + 1].close / bars[t + 1].open

@@ -9,7 +9,15 @@ import numpy as np
 from tests.oracles.equities import Version
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH")
-SECTORS = {"AAA": "Tech", "BBB": "Tech", "CCC": "Tech", "DDD": "Energy", "EEE": "Energy", "FFF": "Energy", "GGG": "Health"}
+SECTORS = {
+    "AAA": "Tech",
+    "BBB": "Tech",
+    "CCC": "Tech",
+    "DDD": "Energy",
+    "EEE": "Energy",
+    "FFF": "Energy",
+    "GGG": "Health",
+}
 SESSIONS = 200
 FIRST = date(2019, 1, 2)
 HEADER = "symbol,date,open,high,low,close,volume,dividend_amount,split_coefficient"
@@ -38,7 +46,9 @@ class File:
         lines = [HEADER]
         for row in self.rows:
             prices = ",".join(repr(value) for value in (row.open, row.high, row.low, row.close))
-            lines.append(f"{row.symbol},{sessions()[row.session]},{prices},{row.volume:.0f},{row.dividend!r},{row.split!r}")
+            lines.append(
+                f"{row.symbol},{sessions()[row.session]},{prices},{row.volume:.0f},{row.dividend!r},{row.split!r}"
+            )
         return "\n".join(lines) + "\n"
 
 
@@ -54,7 +64,7 @@ class Market:
 
 
 def make_market() -> Market:
-    """Eight symbols: a split, dividends, missing sessions, a delisting, a new listing, corrections and a late backfill."""
+    """Eight symbols: a split, dividends, missing sessions, a delisting, a listing, a correction, a late backfill."""
     rng = np.random.default_rng(11)
     bars: dict[tuple[str, int], Version] = {}
     for symbol in SYMBOLS:
@@ -78,6 +88,7 @@ def make_market() -> Market:
     by_session: dict[int, list[Version]] = {}
     for (_, session), bar in sorted(bars.items(), key=lambda item: (item[0][1], item[0][0])):
         by_session.setdefault(session, []).append(bar)
+
     def stretch(name: str, first: int, last: int) -> None:
         rows = [bar for session in range(first, last + 1) for bar in by_session[session]]
         market.files.append(File(name, rows, _evening(last)))
@@ -87,7 +98,9 @@ def make_market() -> Market:
     market.files.append(File("backfill.csv", [_late(backfilled, 113, 1)], _evening(112)))
     stretch("more.csv", 112, 139)
     wrong = bars["BBB", 138]
-    corrected = Version("BBB", 138, 140, 1, wrong.open, wrong.high * 1.1, wrong.low, round(wrong.close * 1.05, 4), 500_000.0)
+    corrected = Version(
+        "BBB", 138, 140, 1, wrong.open, wrong.high * 1.1, wrong.low, round(wrong.close * 1.05, 4), 500_000.0
+    )
     market.files.append(File("correction.csv", [corrected], _evening(139) + timedelta(minutes=5)))
     stretch("last.csv", 140, SESSIONS - 2)
     stretch("today.csv", SESSIONS - 1, SESSIONS - 1)
@@ -96,7 +109,17 @@ def make_market() -> Market:
 
 def _late(bar: Version, effective: int, order: int) -> Version:
     return Version(
-        bar.symbol, bar.session, effective, order, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.dividend, bar.split
+        bar.symbol,
+        bar.session,
+        effective,
+        order,
+        bar.open,
+        bar.high,
+        bar.low,
+        bar.close,
+        bar.volume,
+        bar.dividend,
+        bar.split,
     )
 
 

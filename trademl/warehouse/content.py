@@ -1,11 +1,14 @@
 """Content hashes: what a table holds, whatever the order of its rows or the file it lives in."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 
 
-def content_hashes(warehouse: Path, *, where: str = "true", schema: str = "gold") -> dict[str, tuple[int, str]]:
+def content_hashes(
+    warehouse: Path, tables: Sequence[str] | None = None, *, where: str = "true", schema: str = "gold"
+) -> dict[str, tuple[int, str]]:
     """Return ``{table: (rows, digest)}`` for the base tables of ``schema`` in a warehouse nobody writes.
 
     The digest combines a 64-bit hash of every row by sum and by exclusive or: row order does not matter, a doubled row
@@ -14,7 +17,8 @@ def content_hashes(warehouse: Path, *, where: str = "true", schema: str = "gold"
 
     Args:
         warehouse: the DuckDB file.
-        where: a filter that every table must be able to evaluate.
+        tables: the tables to hash; None means every base table of the schema.
+        where: a filter that each of them must be able to evaluate.
         schema: the schema whose tables are hashed.
     """
     con = duckdb.connect(str(warehouse), read_only=True)
@@ -24,7 +28,11 @@ def content_hashes(warehouse: Path, *, where: str = "true", schema: str = "gold"
             "where table_schema = ? and table_type = 'BASE TABLE' order by 1",
             [schema],
         ).fetchall()
-        return {name: _table_hash(con, f'"{schema}"."{name}"', where) for (name,) in names}
+        return {
+            name: _table_hash(con, f'"{schema}"."{name}"', where)
+            for (name,) in names
+            if tables is None or name in tables
+        }
     finally:
         con.close()
 
