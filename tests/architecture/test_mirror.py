@@ -12,9 +12,11 @@ OTHER_TESTS = {"architecture", "docs", "end_to_end", "oracles", "warehouse"}
 # Modules without a test file of their own name, and where they are tested.
 TESTED_ELSEWHERE = {
     "__main__.py": "cli/test_main.py runs `python -m trademl`",
+    "cli/ingest.py": "warehouse/ingest/test_command.py, beside the homes that it needs",
     "cli/reference.py": "docs/test_reference.py compares its page",
     "errors.py": "cli/test_main.py: messages, remedies and exit codes",
     "log.py": "cli/test_main.py: the option --verbose",
+    "warehouse/ingest/stage.py": "warehouse/ingest/test_files.py, test_records.py and test_run.py: what is read lands",
 }
 
 

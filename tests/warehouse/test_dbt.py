@@ -3,6 +3,9 @@
 import math
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -245,12 +248,13 @@ def test_daily_increments_equal_one_full_build(market: Market, built: Home, tmp_
 def test_the_past_is_rebuilt_as_it_was_known(market: Market, built: Home) -> None:
     """Built as known on the evening of session 139, gold equals the full build on every row dated up to then."""
     cutoff = sessions()[139]
-    report = build(built, as_known_at=datetime(cutoff.year, cutoff.month, cutoff.day, 23, 59, tzinfo=UTC))
+    report = build(built, as_known_at=datetime(cutoff.year, cutoff.month, cutoff.day, 22, 0, tzinfo=UTC))
     where = f"date <= date '{cutoff}'"
     dated = ("equities_features", "equities_regime")
     past = content_hashes(report.warehouse, dated, where=where)
     now = content_hashes(built.warehouse, dated, where=where)
-    assert past == now and past["equities_features"][0] > 0
+    assert past == now
+    assert past["equities_features"][0] > 0
     ended = f"label_end_date <= date '{cutoff}'"
     con = duckdb.connect()
     con.execute(f"attach '{report.warehouse}' as past (read_only)")
@@ -273,6 +277,27 @@ def test_one_thread_gives_the_same_hashes(market: Market, built: Home, tmp_path:
     home = new_home(tmp_path / "one")
     ingest(home, market.files)
     build(home, threads=1)
+    assert content_hashes(home.warehouse) == content_hashes(built.warehouse)
+
+
+@pytest.mark.fault
+def test_a_build_killed_five_times_ends_as_if_never_killed(market: Market, built: Home, tmp_path: Path) -> None:
+    """SIGKILL at five moments of a build: the rerun gives the same hashes, and readers never lose their snapshot."""
+    home = new_home(tmp_path / "killed")
+    ingest(home, market.files)
+    killed = 0
+    for nodes in (3, 18, 22, 25, 30):
+        script = (
+            "import os, signal, sys\nfrom pathlib import Path\nfrom trademl.config import Home\n"
+            "from trademl.warehouse.dbt import build\n"
+            f"def stop(node, number, total):\n    if number >= {nodes}: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "build(Home(Path(sys.argv[1])), progress=stop)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script, str(home.root)], capture_output=True, check=False)
+        killed += done.returncode == -signal.SIGKILL
+        assert not (home.lake / "CURRENT").exists()
+    assert killed == 5
+    build(home)
     assert content_hashes(home.warehouse) == content_hashes(built.warehouse)
 
 

@@ -2,7 +2,7 @@ with landed as (
     select * from {{ landed('calendar') }}
 ),
 
--- A calendar is published ahead of its sessions, so it is not cut at as_known_at; a later batch restates an earlier one.
+-- A calendar is published ahead of its sessions, so it is not cut at as_known_at; later batches restate earlier ones.
 latest as (
     select
         calendar,

@@ -1,3 +1,10 @@
+{%- set meanings = {
+    '': '',
+    '_dm': 'z-score over the universe of the date: ',
+    '_rank': 'average-tie rank in (0, 1] over the universe of the date: ',
+    '_sn': 'z-score within the sector of the date: '
+} -%}
+{%- set twin_units = {'_dm': 'standard deviations', '_rank': 'fraction', '_sn': 'standard deviations'} -%}
 {{ config(materialized='table') }}
 
 with catalogue as (
@@ -7,8 +14,8 @@ with catalogue as (
         '{{ feature.name }}{{ twin }}' as name,
         'equities' as sleeve,
         '{{ feature.family }}' as family,
-        '{{ {"": "", "_dm": "z-score over the universe of the date: ", "_rank": "average-tie rank in (0, 1] over the universe of the date: ", "_sn": "z-score within the sector of the date: "}[twin] }}{{ feature.formula }}' as formula,
-        '{{ {"": feature.unit, "_dm": "standard deviations", "_rank": "fraction", "_sn": "standard deviations"}[twin] }}' as unit,
+        '{{ meanings[twin] }}{{ feature.formula }}' as formula,
+        '{{ twin_units.get(twin, feature.unit) }}' as unit,
         '{{ feature.sources }}' as source_columns,
         '{{ feature.quantum if feature.quantum else "" }}' as quantum,
         '1' as version,

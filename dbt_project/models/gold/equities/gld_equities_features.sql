@@ -67,7 +67,8 @@ ranked_{{ loop.index }} as (
     select
         row_id,
         {%- for feature in group %}
-        {{ cs_rank_position(feature.name, 'date') | indent(8) }} as {{ feature.name }}_position{{ ',' if not loop.last }}
+        {{ cs_rank_position(feature.name, 'date') | indent(8) }}
+            as {{ feature.name }}_position{{ ',' if not loop.last }}
         {%- endfor %}
     from universe
 ),
@@ -85,7 +86,9 @@ members as (
         {%- set ranked = 'ranked_' ~ loop.index %}
         {%- for feature in group %}
         cast({{ cs_zscore('universe.' ~ feature.name, 'by_date') }} as float) as {{ feature.name }}_dm,
-        cast({{ cs_rank('universe.' ~ feature.name, ranked ~ '.' ~ feature.name ~ '_position', 'by_date') }} as float) as {{ feature.name }}_rank,
+        cast(
+            {{ cs_rank('universe.' ~ feature.name, ranked ~ '.' ~ feature.name ~ '_position', 'by_date') }} as float
+        ) as {{ feature.name }}_rank,
         cast({{ cs_neutralize('universe.' ~ feature.name, 'by_sector') }} as float) as {{ feature.name }}_sn,
         {%- endfor %}
         {%- endfor %}

@@ -14,7 +14,8 @@ with panel as (
     select * from {{ ref('slv_equity_panel') }}
 ),
 
--- Where an exit falls on an absent session: the next bar of the listing, or the session on which the absence became a delisting.
+-- Where an exit falls on an absent session: the next bar of the listing, or the session on which the absence became a
+-- delisting.
 exits as (
     select
         *,
@@ -35,7 +36,8 @@ listings as (
         any_value(symbol) as symbol,
         series_key,
         max(case when is_present then session_index end) as last_index,
-        max(session_index) >= max(case when is_present then session_index end) + {{ var('delisted_after_sessions') }} as is_delisted,
+        max(session_index) >= max(case when is_present then session_index end) + {{ var('delisted_after_sessions') }}
+            as is_delisted,
         max_by(log_index, case when is_present then session_index end) as last_log_index
     from panel
     group by series_key
@@ -147,8 +149,14 @@ ended as (
         {{ label_end('exit_index_' ~ k) }} as end_{{ label }},
         {{ label_outcome("'resolved'", 'exit_index_' ~ k) }} as outcome_{{ label }},
         {%- endfor %}
-        case when touch is not null then touch_log_index else {{ label_exit('exit_log_index_' ~ sessions_in_barrier, 'last_log_index') }} end as exit_{{ barrier }},
-        case when has_entry and touch is not null then session_index + touch else {{ label_end('exit_index_' ~ sessions_in_barrier) }} end as end_{{ barrier }},
+        case
+            when touch is not null then touch_log_index
+            else {{ label_exit('exit_log_index_' ~ sessions_in_barrier, 'last_log_index') }}
+        end as exit_{{ barrier }},
+        case
+            when has_entry and touch is not null then session_index + touch
+            else {{ label_end('exit_index_' ~ sessions_in_barrier) }}
+        end as end_{{ barrier }},
         case
             when has_entry and is_stopped then 'stop'
             when has_entry and touch is not null then 'take_profit'
@@ -157,18 +165,25 @@ ended as (
     from barriers
 ),
 
--- An epoch can only end a label while it lasts, and no earlier than it begins; of several epochs the first to end it counts.
+-- An epoch can only end a label while it lasts, and no earlier than it begins; of several epochs the first to end it
+-- counts.
 revised as (
     select
         symbol,
         session_index,
         {%- for label in labels %}
-        min_by(exit_{{ label }}, greatest(end_{{ label }}, starts_at)) filter (where end_{{ label }} < ends_before) as exit_{{ label }},
-        min_by(entry_log_index, greatest(end_{{ label }}, starts_at)) filter (where end_{{ label }} < ends_before) as entry_{{ label }},
-        min_by(close_log_index, greatest(end_{{ label }}, starts_at)) filter (where end_{{ label }} < ends_before) as close_{{ label }},
-        min_by(outcome_{{ label }}, greatest(end_{{ label }}, starts_at)) filter (where end_{{ label }} < ends_before) as outcome_{{ label }},
-        min_by(starts_at, greatest(end_{{ label }}, starts_at)) filter (where end_{{ label }} < ends_before) as epoch_{{ label }},
-        min(greatest(end_{{ label }}, starts_at)) filter (where end_{{ label }} < ends_before) as end_{{ label }},
+        min_by(exit_{{ label }}, greatest(end_{{ label }}, starts_at))
+            filter (where end_{{ label }} < ends_before) as exit_{{ label }},
+        min_by(entry_log_index, greatest(end_{{ label }}, starts_at))
+            filter (where end_{{ label }} < ends_before) as entry_{{ label }},
+        min_by(close_log_index, greatest(end_{{ label }}, starts_at))
+            filter (where end_{{ label }} < ends_before) as close_{{ label }},
+        min_by(outcome_{{ label }}, greatest(end_{{ label }}, starts_at))
+            filter (where end_{{ label }} < ends_before) as outcome_{{ label }},
+        min_by(starts_at, greatest(end_{{ label }}, starts_at))
+            filter (where end_{{ label }} < ends_before) as epoch_{{ label }},
+        min(greatest(end_{{ label }}, starts_at))
+            filter (where end_{{ label }} < ends_before) as end_{{ label }},
         {%- endfor %}
         min(date) as date,
         bool_or(has_barriers) as has_barriers,
@@ -190,7 +205,8 @@ chosen as (
         {%- for label in labels %}
         end_{{ label }},
         case when end_{{ label }} is null then 'pending' else outcome_{{ label }} end as outcome_{{ label }},
-        exit_{{ label }} - {{ 'close_log_index' if label == 'ret_1d' else 'entry_log_index' }} as log_return_{{ label }}{{ ',' if not loop.last }}
+        exit_{{ label }} - {{ 'close_log_index' if label == 'ret_1d' else 'entry_log_index' }}
+            as log_return_{{ label }}{{ ',' if not loop.last }}
         {%- endfor %}
     from ended
     where not is_revised
@@ -205,9 +221,18 @@ chosen as (
         {%- for label in labels %}
         end_{{ label }},
         coalesce(outcome_{{ label }}, 'pending') as outcome_{{ label }},
-        exit_{{ label }} - {{ 'close_' ~ label if label == 'ret_1d' else 'entry_' ~ label }} as log_return_{{ label }}{{ ',' if not loop.last }}
+        exit_{{ label }} - {{ 'close_' ~ label if label == 'ret_1d' else 'entry_' ~ label }}
+            as log_return_{{ label }}{{ ',' if not loop.last }}
         {%- endfor %}
     from revised
+),
+
+symbols as (
+    select
+        symbol,
+        row_number() over (order by symbol) * 100000 as first_key
+    from listings
+    group by symbol
 ),
 
 -- Concurrency counts every started label, resolved or not: one runs from the session after its decision to its end.
@@ -216,13 +241,7 @@ coded as (
         chosen.*,
         symbols.first_key + chosen.session_index as row_key
     from chosen
-    inner join (
-        select
-            symbol,
-            row_number() over (order by symbol) * 100000 as first_key
-        from listings
-        group by symbol
-    ) as symbols on chosen.symbol = symbols.symbol
+    inner join symbols on chosen.symbol = symbols.symbol
 ),
 
 {% for label in overlapping -%}
@@ -249,7 +268,10 @@ changes as (
     select
         sessions_of_labels.session_key,
         {%- for label in overlapping %}
-        case when coded.outcome_{{ label }} <> 'no_entry'{{ ' and coded.has_barriers' if label == barrier }} then 1 else 0 end as starts_{{ label }},
+        case
+            when coded.outcome_{{ label }} <> 'no_entry'{{ ' and coded.has_barriers' if label == barrier }} then 1
+            else 0
+        end as starts_{{ label }},
         coalesce(ends_{{ label }}.ends, 0) as ends_{{ label }}{{ ',' if not loop.last }}
         {%- endfor %}
     from sessions_of_labels
@@ -276,22 +298,36 @@ weighed as (
     select
         session_key,
         {%- for label in overlapping %}
-        coalesce(sum(case when active_{{ label }} > 0 then cast(round(1e12 / active_{{ label }}) as bigint) * sessions else 0 end) over before_now, 0) as total_{{ label }}{{ ',' if not loop.last }}
+        coalesce(
+            sum(
+                case
+                    when active_{{ label }} > 0 then cast(round(1e12 / active_{{ label }}) as bigint) * sessions
+                    else 0
+                end
+            ) over before_now,
+            0
+        ) as total_{{ label }}{{ ',' if not loop.last }}
         {%- endfor %}
     from running
-    window before_now as (partition by session_key // 100000 order by session_key rows between unbounded preceding and 1 preceding)
+    window
+        before_now as (
+            partition by session_key // 100000 order by session_key
+            rows between unbounded preceding and 1 preceding
+        )
 ),
 
 weighted as (
     select
         coded.*,
         {%- for label in overlapping %}
-        {{ from_fixed('finish_' ~ label ~ '.total_' ~ label ~ ' - start.total_' ~ label) }} / nullif(end_{{ label }} - session_index, 0) as uniqueness_{{ label }}{{ ',' if not loop.last }}
+        {{ from_fixed('finish_' ~ label ~ '.total_' ~ label ~ ' - start.total_' ~ label) }}
+            / nullif(end_{{ label }} - session_index, 0) as uniqueness_{{ label }}{{ ',' if not loop.last }}
         {%- endfor %}
     from coded
     inner join weighed as start on coded.row_key = start.session_key
     {%- for label in overlapping %}
-    left join weighed as finish_{{ label }} on coded.row_key - coded.session_index + coded.end_{{ label }} = finish_{{ label }}.session_key
+    left join weighed as finish_{{ label }}
+        on coded.row_key - coded.session_index + coded.end_{{ label }} = finish_{{ label }}.session_key
     {%- endfor %}
     where coded.date >= {{ labels_from() }}
 ),
@@ -309,20 +345,26 @@ mismatches as (
 
 labelled as (
     {%- for label in labels %}
+    {%- set suspects_before = 'weighted.' ~ ('suspects_at_close' if label == 'ret_1d' else 'suspects_at_entry') %}
     select
         weighted.symbol,
         '{{ label }}' as label,
         case
-            when weighted.outcome_{{ label }} not in ('pending', 'no_entry') and mismatches.suspects > weighted.{{ 'suspects_at_close' if label == 'ret_1d' else 'suspects_at_entry' }} then 'suspect'
+            when
+                weighted.outcome_{{ label }} not in ('pending', 'no_entry')
+                and mismatches.suspects > {{ suspects_before }}
+                then 'suspect'
             else weighted.outcome_{{ label }}
         end as outcome,
         case
-            when weighted.outcome_{{ label }} not in ('pending', 'no_entry')
-            and not coalesce(mismatches.suspects > weighted.{{ 'suspects_at_close' if label == 'ret_1d' else 'suspects_at_entry' }}, false)
+            when
+                weighted.outcome_{{ label }} not in ('pending', 'no_entry')
+                and not coalesce(mismatches.suspects > {{ suspects_before }}, false)
                 then exp({{ from_fixed('weighted.log_return_' ~ label) }}) - 1
         end as value,
         case
-            when weighted.outcome_{{ label }} not in ('pending', 'no_entry') then {{ 'weighted.uniqueness_' ~ label if label in overlapping else '1.0' }}
+            when weighted.outcome_{{ label }} not in ('pending', 'no_entry')
+                then {{ 'weighted.uniqueness_' ~ label if label in overlapping else '1.0' }}
         end as uniqueness_weight,
         weighted.session_index,
         weighted.end_{{ label }} as end_index,

@@ -4,7 +4,7 @@ with market as (
     select * from {{ ref('slv_equity_market') }}
 ),
 
--- Annualised sample volatility of the universe's equal-weighted return over 20 sessions, in float so that ties are exact.
+-- Annualised sample volatility of the universe's equal-weighted return over 20 sessions, in float to make ties exact.
 volatile as (
     select
         date,

@@ -24,11 +24,15 @@ joined as (
         regime.regime,
         labels.value,
         pow(
-            2, (features.date - cast('{{ var("time_decay_epoch") }}' as date)) / cast({{ var('time_decay_half_life_days') }} as double)
+            2,
+            (features.date - cast('{{ var("time_decay_epoch") }}' as date))
+            / cast({{ var('time_decay_half_life_days') }} as double)
         ) as time_decay_weight,
         labels.uniqueness_weight,
         labels.uniqueness_weight * pow(
-            2, (features.date - cast('{{ var("time_decay_epoch") }}' as date)) / cast({{ var('time_decay_half_life_days') }} as double)
+            2,
+            (features.date - cast('{{ var("time_decay_epoch") }}' as date))
+            / cast({{ var('time_decay_half_life_days') }} as double)
         ) as sample_weight,
         {%- for feature in features %}
         features.{{ feature.name }},
@@ -46,7 +50,8 @@ joined as (
     from features
     inner join labels on features.symbol = labels.symbol and features.date = labels.date
     left join {{ ref('gld_equities_regime') }} as regime on features.date = regime.date
-    left join {{ ref('slv_coverage') }} as coverage on features.date = coverage.date and coverage.dataset = 'equity_bars'
+    left join {{ ref('slv_coverage') }} as coverage
+        on features.date = coverage.date and coverage.dataset = 'equity_bars'
 )
 
 select * from joined

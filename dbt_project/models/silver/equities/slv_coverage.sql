@@ -108,7 +108,8 @@ graded as (
         coalesce(counted.flagged, 0) as flagged,
         coalesce(universe.universe_members, counted.expected, 0) as universe_members,
         counted.present / nullif(cast(counted.expected as double), 0) as coverage_ratio,
-        (counted.expected - counted.absent) / nullif(cast(coalesce(universe.universe_members, counted.expected) as double), 0) as universe_coverage,
+        (counted.expected - counted.absent)
+        / nullif(cast(coalesce(universe.universe_members, counted.expected) as double), 0) as universe_coverage,
         case
             when coalesce(counted.expected, 0) = 0 then 'RED'
             when counted.present >= {{ var('coverage_green') }} * counted.expected then 'GREEN'
@@ -126,7 +127,8 @@ graded as (
                 end,
                 case
                     when counted.flagged > 0
-                        then 'flagged ' || counted.flagged || ': ' || array_to_string(counted.flagged_symbols[1:10], ', ')
+                        then 'flagged ' || counted.flagged || ': '
+                            || array_to_string(counted.flagged_symbols[1:10], ', ')
                             || case when counted.flagged > 10 then ' ...' else '' end
                 end
             )

@@ -89,7 +89,10 @@ versions as (
         effective.ingested_at
     from effective
     left join ranked
-        on effective.symbol = ranked.symbol and effective.date = ranked.date and effective.ingested_at = ranked.ingested_at
+        on
+            effective.symbol = ranked.symbol
+            and effective.date = ranked.date
+            and effective.ingested_at = ranked.ingested_at
 )
 
 select * from versions

@@ -56,7 +56,9 @@ indexed as (
         symbol,
         date,
         is_bar,
-        sum(step) over (partition by symbol order by date, is_bar rows between unbounded preceding and current row) as log_factor
+        sum(step) over (
+            partition by symbol order by date, is_bar rows between unbounded preceding and current row
+        ) as log_factor
     from steps
 ),
 
@@ -126,7 +128,8 @@ joined as (
     from flagged
     inner join indexed on flagged.symbol = indexed.symbol and flagged.date = indexed.date and indexed.is_bar = 1
     inner join {{ ref('slv_calendar') }} as sessions on flagged.date = sessions.date
-    left join {{ ref('slv_universe_members') }} as members on flagged.symbol = members.symbol and flagged.date = members.date
+    left join {{ ref('slv_universe_members') }} as members
+        on flagged.symbol = members.symbol and flagged.date = members.date
     left join {{ ref('slv_sectors') }} as sectors
         on
             flagged.symbol = sectors.symbol

@@ -56,7 +56,8 @@ revised as (
         epochs.is_revised,
         epochs.epoch_code,
         row_number() over (
-            partition by versions.symbol, epochs.starts_at, versions.date order by versions.known_at desc, versions.ingested_at desc
+            partition by versions.symbol, epochs.starts_at, versions.date
+            order by versions.known_at desc, versions.ingested_at desc
         ) as preference
     from versions
     inner join epochs
@@ -86,14 +87,18 @@ known as (
     union all by name
     select plain.* from plain
     semi join repeated on plain.symbol = repeated.symbol and plain.date = repeated.date
-    qualify row_number() over (partition by plain.symbol, plain.date order by plain.known_at desc, plain.ingested_at desc) = 1
+    qualify
+        row_number() over (
+            partition by plain.symbol, plain.date order by plain.known_at desc, plain.ingested_at desc
+        ) = 1
 ),
 
 neighboured as (
     select
         *,
         case
-            when session_index - lag(session_index) over by_epoch <= {{ var('delisted_after_sessions') }} then lag(close) over by_epoch
+            when session_index - lag(session_index) over by_epoch <= {{ var('delisted_after_sessions') }}
+                then lag(close) over by_epoch
         end as previous_close,
         lead(session_index) over by_epoch as next_index
     from known
@@ -119,8 +124,14 @@ bars as (
         true as is_present,
         previous_close is null as is_listing_start,
         {{ is_split_mismatch('previous_close') }} as is_suspect,
-        case when not {{ is_split_mismatch('previous_close') }} then {{ to_fixed(log_total_return('close', 'previous_close')) }} end as log_return,
-        case when not {{ is_split_mismatch('previous_close') }} then {{ to_fixed(log_total_return('open', 'previous_close')) }} end as log_gap,
+        case
+            when not {{ is_split_mismatch('previous_close') }}
+                then {{ to_fixed(log_total_return('close', 'previous_close')) }}
+        end as log_return,
+        case
+            when not {{ is_split_mismatch('previous_close') }}
+                then {{ to_fixed(log_total_return('open', 'previous_close')) }}
+        end as log_gap,
         {{ to_fixed('ln(open / close)') }} as log_open,
         {{ to_fixed('ln(high / close)') }} as log_high,
         {{ to_fixed('ln(low / close)') }} as log_low,
@@ -159,7 +170,7 @@ grid as (
     select * from absent
 ),
 
--- One number for symbol, epoch and listing: windows partition by an integer, which is much cheaper than by three columns.
+-- One number for symbol, epoch and listing: windows partition by an integer, much cheaper than by three columns.
 listed as (
     select
         *,

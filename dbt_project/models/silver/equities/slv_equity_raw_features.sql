@@ -59,7 +59,8 @@ sums as (
     select
         *,
         {%- for total in ['index_sum', 'index_squares', 'return_squares', 'market_products'] %}
-        {{ total }}_20 + lag({{ total }}_20, 20) over history + lag({{ total }}_20, 40) over history as {{ total }}_60{{ ',' if not loop.last }}
+        {{ total }}_20 + lag({{ total }}_20, 20) over history + lag({{ total }}_20, 40) over history
+            as {{ total }}_60{{ ',' if not loop.last }}
         {%- endfor %}
     from sums_20
     window history as (partition by series_key order by session_index)

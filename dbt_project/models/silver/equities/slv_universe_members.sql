@@ -21,7 +21,9 @@ sessions as (
         decision_at
     from {{ ref('slv_calendar') }}
     where
-        date >= greatest({{ affected_from() }}, (select min(bars.date) from {{ ref('slv_equity_bar_versions') }} as bars))
+        date >= greatest(
+            {{ affected_from() }}, (select min(bars.date) from {{ ref('slv_equity_bar_versions') }} as bars)
+        )
         and date <= (select max(bars.date) from {{ ref('slv_equity_bar_versions') }} as bars)
 ),
 
