@@ -105,11 +105,11 @@ docs: $(VENV)/.installed-dev ## Write the generated pages
 docs-check: $(VENV)/.installed-dev
 	@$(BIN)/pytest --quiet tests/docs
 
-bench: $(VENV)/.installed-dev ## Time the main steps; TRADEML_REAL_DATA names the market data
+bench: $(VENV)/.installed-dev ## Time the splitter, the audit, scoring and queries on a snapshot
 	@$(BIN)/python -m benchmarks
 
 proofs: $(VENV)/.installed-dev ## The long experiments behind docs/proofs.md
-	@$(BIN)/python -m benchmarks.proofs
+	@$(BIN)/python -m benchmarks.proofs all
 
 clean: ## Remove what tools leave behind, but no data and no environment
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dbt_project/target dbt_project/logs

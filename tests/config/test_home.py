@@ -39,13 +39,11 @@ def test_the_variable_wins(root: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert find_home(tmp_path) == Home(root)
 
 
-def test_a_variable_that_names_no_home_is_an_error(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_variable_that_names_no_home_is_an_error(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no falling back to another home than the one named."""
     elsewhere = tmp_path / "elsewhere"
     monkeypatch.setenv("TRADEML_HOME", str(elsewhere))
-    with pytest.raises(HomeNotFound, match="elsewhere has no configs/trademl.yml") as caught:
+    with pytest.raises(HomeNotFound, match=r"elsewhere has no configs/trademl\.yml") as caught:
         find_home(root)
     assert f"trademl init {elsewhere}" in caught.value.remedy
 

@@ -71,9 +71,7 @@ def test_all_wrong_values_are_listed_at_once(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize(
-    "text,said", [("- a\n- b\n", "holds a list, not a mapping"), ("a: [1\n", "is not valid YAML")]
-)
+@pytest.mark.parametrize("text,said", [("- a\n- b\n", "holds a list, not a mapping"), ("a: [1\n", "is not valid YAML")])
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, said: str) -> None:
     """A list, and text that is not YAML, are named for what they are."""
     with pytest.raises(ConfigError, match=said):

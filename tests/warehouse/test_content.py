@@ -39,7 +39,7 @@ def test_one_bit_of_one_cell_shows(tmp_path: Path) -> None:
 def test_a_doubled_row_shows(tmp_path: Path) -> None:
     """Three copies of every row have the same exclusive or as one, but another sum and another count."""
     single = digest_of(tmp_path / "a", "select range as n from range(3)")
-    threefold = digest_of(tmp_path / "b", "select range as n from range(3), range(3) as again")
+    threefold = digest_of(tmp_path / "b", "select one.range as n from range(3) as one, range(3) as again")
     assert (single[0], threefold[0]) == (3, 9)
     assert single[1] != threefold[1]
 

@@ -91,5 +91,5 @@ def test_rows_keep_the_order_of_the_query(tmp_path: Path) -> None:
     path = tmp_path / "it's.parquet"
     with duckdb.connect() as con:
         assert copy_rows(con, "select range as n from range(1000) order by n desc", path) == 1000
-        assert con.read_parquet(str(path)).fetchmany(2) == [(999,), (998,)]
+        assert con.read_parquet(str(path)).limit(2).fetchall() == [(999,), (998,)]
         assert copy_rows(con, "select 1 as n where false", tmp_path / "empty.parquet") == 0

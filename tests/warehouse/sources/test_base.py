@@ -56,7 +56,9 @@ def test_bars_land_sorted_under_the_vendors_name(desk: Desk) -> None:
 
 def test_a_value_the_vendor_left_out_is_quarantined(desk: Desk) -> None:
     """A bar without a close is judged as a file's row would be."""
-    report = ingest_bars(desk.home, Vendor((bar("AAA", 16), bar("AAA", 17, None))), ["AAA"], START, END, now=lambda: NOW)
+    report = ingest_bars(
+        desk.home, Vendor((bar("AAA", 16), bar("AAA", 17, None))), ["AAA"], START, END, now=lambda: NOW
+    )
     assert (report.landed, report.quarantined) == (1, 1)
 
 

@@ -1,0 +1,1 @@
+"""Timings and long experiments; run them from the root of the checkout."""
