@@ -1,5 +1,6 @@
 """Reading: whole states only, whatever is published, removed or damaged meanwhile."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,7 @@ def test_no_reader_sees_a_wrong_state_over_300_pointer_flips(layout: Layout, tmp
     assert [first_line(reader) for reader in readers] == ["ready", "ready"]
     for flip in range(300):
         flip_current(layout, 1 + flip % 2)
+        time.sleep(0.02)  # so that the readers get their turn, also on a busy machine
     stop.touch()
     for reader in readers:
         out, err = reader.communicate(timeout=30)
