@@ -243,6 +243,7 @@ def test_daily_increments_equal_one_full_build(market: Market, built: Home, tmp_
         if number in (1, 3, len(market.files) - 2, len(market.files) - 1):
             build(home)
     assert content_hashes(home.warehouse) == content_hashes(built.warehouse)
+    assert content_hashes(home.warehouse, schema="silver") == content_hashes(built.warehouse, schema="silver")
 
 
 def test_the_past_is_rebuilt_as_it_was_known(market: Market, built: Home) -> None:

@@ -199,7 +199,7 @@ def main(ctx: click.Context, home: Path | None, verbose: int) -> None:
 
     log.configure(verbose)
     # OpenMP threads that spin while they wait starve each other as soon as the machine has other work: at load 8 on two
-    # cores a LightGBM fit of 20,000 rows took 60 s spinning and 1.5 s sleeping. Read when the library is first loaded.
+    # cores spinning made LightGBM fits more than ten times slower. Read when the library is first loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if home is not None:
         point_at(home, os.environ, ctx)
