@@ -222,7 +222,7 @@ def published() -> dict[str, dict[str, Any]]:
 def test_a_published_value_is_reproduced(name: str, published: dict[str, dict[str, Any]]) -> None:
     """What the paper or library prints is what comes out, within the tolerance stated there."""
     entry = published[name]
-    _agree(RECIPES[name](entry["inputs"]), entry["expected"], entry["tolerance"])
+    assert_agrees(RECIPES[name](entry["inputs"]), entry["expected"], entry["tolerance"])
 
 
 def test_no_published_value_is_left_out(published: dict[str, dict[str, Any]]) -> None:
@@ -230,13 +230,13 @@ def test_no_published_value_is_left_out(published: dict[str, dict[str, Any]]) ->
     assert set(published) == set(RECIPES)
 
 
-def _agree(actual: Any, expected: Any, tolerance: float) -> None:
+def assert_agrees(actual: Any, expected: Any, tolerance: float) -> None:
     if isinstance(expected, dict):
         assert set(actual) == set(expected)
         for key, value in expected.items():
-            _agree(actual[key], value, tolerance)
+            assert_agrees(actual[key], value, tolerance)
     elif isinstance(expected, list) and expected and isinstance(expected[0], dict | list):
         for one, other in zip(actual, expected, strict=True):
-            _agree(one, other, tolerance)
+            assert_agrees(one, other, tolerance)
     else:
         np.testing.assert_allclose(np.asarray(actual, float), np.asarray(expected, float), rtol=0, atol=tolerance)

@@ -8,7 +8,7 @@ the snapshot at the end.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,6 @@ class BuildReport:
     nodes: list[NodeResult]
     snapshot: Manifest | None
     warehouse: Path
-    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def model_seconds(self) -> float:
