@@ -180,8 +180,6 @@ revised as (
             filter (where end_{{ label }} < ends_before) as close_{{ label }},
         min_by(outcome_{{ label }}, greatest(end_{{ label }}, starts_at))
             filter (where end_{{ label }} < ends_before) as outcome_{{ label }},
-        min_by(starts_at, greatest(end_{{ label }}, starts_at))
-            filter (where end_{{ label }} < ends_before) as epoch_{{ label }},
         min(greatest(end_{{ label }}, starts_at))
             filter (where end_{{ label }} < ends_before) as end_{{ label }},
         {%- endfor %}
