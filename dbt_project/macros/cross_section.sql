@@ -50,19 +50,20 @@
 {%- endmacro %}
 
 {#
-    pandas `rank(pct=True)`: average rank of ties over the count of non-NULL values. The rank is taken in a narrow CTE of its own
-    (`cs_rank_position`), because every window carries all columns of its input through a sort.
+    pandas `rank(pct=True)`: average rank of ties over the count of non-NULL values. First and last rank of the ties are taken in a narrow CTE
+    of their own (`cs_rank_ends`, columns x_first and x_share), because every window carries all columns of its input through a sort.
 #}
-{% macro cs_rank_position(column, partition) -%}
-    rank() over (partition by {{ partition }} order by {{ column }} asc nulls last)
-    + (
-        count(*) over (
-            partition by {{ partition }} order by {{ column }} asc nulls last range between current row and current row
-        ) - 1
-    ) / 2.0
+{% macro cs_rank_ends(column, partition) -%}
+    {%- set ordered = 'over (partition by ' ~ partition ~ ' order by ' ~ column ~ ' asc nulls last)' -%}
+    rank() {{ ordered }} as {{ column }}_first,
+    cume_dist() {{ ordered }} as {{ column }}_share
 {%- endmacro %}
 
-{% macro cs_rank(column, position, scale) -%}
+{# `ends` names the CTE of cs_rank_ends; `scale` has n_rows, the rows of the cross-section, and n_x. cume_dist * n_rows is the last rank. #}
+{% macro cs_rank(column, ends, scale) -%}
     {%- set name = column.split('.')[-1] -%}
-    case when {{ column }} is not null then {{ position }} / {{ scale }}.n_{{ name }} end
+    case
+        when {{ column }} is not null
+            then ({{ ends }}.{{ name }}_first + round({{ ends }}.{{ name }}_share * {{ scale }}.n_rows)) / 2 / {{ scale }}.n_{{ name }}
+    end
 {%- endmacro %}

@@ -285,24 +285,26 @@ running as (
         session_key,
         lead(session_key) over by_symbol - session_key as sessions,
         {%- for label in overlapping %}
-        sum(starts_{{ label }} - ends_{{ label }}) over by_symbol as active_{{ label }}{{ ',' if not loop.last }}
+        {{ running_total('starts_' ~ label ~ ' - ends_' ~ label, 'up_to_now') }}
+            as active_{{ label }}{{ ',' if not loop.last }}
         {%- endfor %}
     from changes
-    window by_symbol as (partition by session_key // 100000 order by session_key)
+    window
+        by_symbol as (partition by session_key // 100000 order by session_key),
+        up_to_now as (
+            partition by session_key // 100000 order by session_key rows between unbounded preceding and current row
+        )
 ),
 
--- Sum of 1 / concurrency over all sessions up to and with this one, exact in units of 1e-12.
+-- Sum of 1 / concurrency over all sessions up to and with this one, exact in units of 1e-11 (90,000 sessions stay below 2^53).
 weighed as (
     select
         session_key,
         {%- for label in overlapping %}
         coalesce(
-            sum(
-                case
-                    when active_{{ label }} > 0 then cast(round(1e12 / active_{{ label }}) as bigint) * sessions
-                    else 0
-                end
-            ) over before_now,
+            {{ running_total(
+                'case when active_' ~ label ~ ' > 0 then round(1e11 / active_' ~ label ~ ') * sessions else 0 end', 'before_now'
+            ) }},
             0
         ) as total_{{ label }}{{ ',' if not loop.last }}
         {%- endfor %}
@@ -318,7 +320,7 @@ weighted as (
     select
         coded.*,
         {%- for label in overlapping %}
-        {{ from_fixed('finish_' ~ label ~ '.total_' ~ label ~ ' - start.total_' ~ label) }}
+        (finish_{{ label }}.total_{{ label }} - start.total_{{ label }}) / 1e11
             / nullif(end_{{ label }} - session_index, 0) as uniqueness_{{ label }}{{ ',' if not loop.last }}
         {%- endfor %}
     from coded

@@ -56,10 +56,10 @@ indexed as (
         symbol,
         date,
         is_bar,
-        sum(step) over (
-            partition by symbol order by date, is_bar rows between unbounded preceding and current row
-        ) as log_factor
+        {{ running_total('step', 'up_to_now') }} as log_factor
     from steps
+    window
+        up_to_now as (partition by symbol order by date, is_bar rows between unbounded preceding and current row)
 ),
 
 neighboured as (

@@ -174,19 +174,19 @@ grid as (
 listed as (
     select
         *,
-        epoch_code * 1000 + cast(sum(cast(is_listing_start as integer)) over (
-            partition by epoch_code order by session_index rows between unbounded preceding and current row
-        ) as bigint) as series_key
+        epoch_code * 1000 + {{ running_total('is_listing_start', 'of_epoch') }} as series_key
     from grid
+    window
+        of_epoch as (partition by epoch_code order by session_index rows between unbounded preceding and current row)
 ),
 
 accumulated as (
     select
         listed.*,
-        cast(sum(coalesce(log_return, 0)) over history as bigint) as log_index,
-        log_raw_volume - cast(sum(coalesce(log_split, 0)) over history as bigint) as log_volume,
+        {{ running_total('coalesce(log_return, 0)', 'history') }} as log_index,
+        log_raw_volume - {{ running_total('coalesce(log_split, 0)', 'history') }} as log_volume,
         cast(row_number() over history as integer) as age,
-        cast(sum(cast(is_suspect as integer)) over history as integer) as suspects,
+        cast({{ running_total('is_suspect', 'history') }} as integer) as suspects,
         cast(count(close) over last_20 as integer) as present_20,
         sum(dollar_volume) over last_20 as dollar_volume_20,
         max(known_at) over lookback as known_at_window
