@@ -27,7 +27,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY ?= PASSIVE
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help venv demo test lint lint-py lint-sql parse unit docs docs-check bench proofs clean distclean
+.PHONY: help venv demo test lint lint-py lint-sql parse unit docs docs-check bench published leaks studies proofs clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,8 +105,21 @@ docs: $(VENV)/.installed-dev ## Write the generated pages
 docs-check: $(VENV)/.installed-dev
 	@$(BIN)/pytest --quiet tests/docs
 
-bench: $(VENV)/.installed-dev ## Time the splitter, the audit, scoring and queries on a snapshot
+bench: $(VENV)/.installed-dev ## Time the splitter (beside skfolio and purgedcv), the audit, scoring and queries
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.cpcv --venv .venv-bench
+
+published: $(VENV)/.installed-dev ## Reproduce the published figures: expected, got, difference
+	@$(BIN)/python -m benchmarks.published
+
+leaks: $(VENV)/.installed-dev ## Plant leaks one at a time: each must be refused by a named check
+	@$(BIN)/python -m benchmarks.planted_leaks
+
+studies: $(VENV)/.installed-dev ## Simulated campaigns and candidates against the gate (hours; resumable)
+	@$(BIN)/python -m benchmarks.campaigns --study power
+	@$(BIN)/python -m benchmarks.candidates
+	@$(BIN)/python -m benchmarks.campaigns --study null --cost 0
+	@$(BIN)/python -m benchmarks.campaigns --study null
 
 proofs: $(VENV)/.installed-dev ## The long experiments behind docs/proofs.md
 	@$(BIN)/python -m benchmarks.proofs all

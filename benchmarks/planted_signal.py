@@ -4,9 +4,9 @@ Each case is a simulated market that goes through the product's own commands in 
 build, train (CPCV 8 choose 2). Compared are the planted signal's rank IC on gold.equities_labels (the oracle) and the
 model's out-of-fold rank IC on preds.oof.
 
-    python benchmarks/planted_signal.py            # one market with rank IC 0.05, and 20 with none
-    python benchmarks/planted_signal.py --only planted
-    python benchmarks/planted_signal.py --only zero --seeds 20
+    python -m benchmarks.planted_signal            # one market with rank IC 0.05, and 100 with none
+    python -m benchmarks.planted_signal --only planted
+    python -m benchmarks.planted_signal --only zero --first-seed 21 --seeds 20
 
 A finished case is one line of the --out file (JSON lines), and is not run again: stop and restart as you like.
 Exit code 1 when a bound fails: the oracle within two standard errors of what was planted, the model at least 80 % of
@@ -50,10 +50,10 @@ class Case:
         return f"ic={self.planted_ic:g} seed={self.seed} {self.symbols}x{self.sessions}"
 
 
-def cases(only: str, seeds: int) -> list[Case]:
+def cases(only: str, first_seed: int, seeds: int) -> list[Case]:
     """Return the planted market (250 symbols, five years) and the empty ones (100 symbols, two years)."""
     planted = [Case(0.05, 7, 250, 1260)] if only != "zero" else []
-    empty = [Case(0.0, seed, 100, 500) for seed in range(1, seeds + 1)] if only != "planted" else []
+    empty = [Case(0.0, seed, 100, 500) for seed in range(first_seed, first_seed + seeds)] if only != "planted" else []
     return planted + empty
 
 
@@ -137,12 +137,13 @@ def main() -> int:
     """Run what is not finished yet, then report on everything asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=["both", "planted", "zero"], default="both")
-    parser.add_argument("--seeds", type=int, default=20, help="markets without a signal")
+    parser.add_argument("--seeds", type=int, default=100, help="markets without a signal")
+    parser.add_argument("--first-seed", type=int, default=1, help="seed of the first of them")
     parser.add_argument("--out", type=Path, default=Path("planted_signal.jsonl"), help="finished cases")
     options = parser.parse_args()
     lines = options.out.read_text().splitlines() if options.out.is_file() else []
     finished = {Case(*(row[name] for name in Case.__dataclass_fields__)): row for row in map(json.loads, lines)}
-    wanted = cases(options.only, options.seeds)
+    wanted = cases(options.only, options.first_seed, options.seeds)
     for case in wanted:
         if case in finished:
             continue

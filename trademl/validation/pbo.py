@@ -32,6 +32,8 @@ class Overfitting:
         probability_of_loss: share of combinations whose best strategy has a negative Sharpe ratio out of sample.
         slope, intercept: least squares of ``oos_sharpe`` on ``is_sharpe`` (performance degradation); NaN when
             ``is_sharpe`` does not vary.
+        oos_all: Sharpe ratio out of sample of every strategy, shape (C, N): what :mod:`trademl.validation.dominance`
+            compares ``oos_sharpe`` with.
     """
 
     pbo: float
@@ -43,6 +45,7 @@ class Overfitting:
     probability_of_loss: float
     slope: float
     intercept: float
+    oos_all: FloatArray
 
 
 def probability_of_overfitting(returns: FloatArray, *, n_blocks: int = 16, risk_free: float = 0.0) -> Overfitting:
@@ -78,12 +81,14 @@ def probability_of_overfitting(returns: FloatArray, *, n_blocks: int = 16, risk_
     inside[np.arange(total)[:, None], chosen] = 1.0
     selected = np.empty(total, dtype=np.int64)
     rank, is_best, oos_best = np.empty(total), np.empty(total), np.empty(total)
+    oos_all = np.empty((total, n))
     for low in range(0, total, _CHUNK):
         part = slice(low, min(low + _CHUNK, total))
         in_sample = _sharpe(inside[part], size, sums, squares, centre, floor)
         out_of_sample = _sharpe(1.0 - inside[part], size, sums, squares, centre, floor)
         best = in_sample.argmax(axis=1)[:, None]
         reached = np.take_along_axis(out_of_sample, best, axis=1)
+        oos_all[part] = out_of_sample
         selected[part] = best[:, 0]
         is_best[part] = np.take_along_axis(in_sample, best, axis=1)[:, 0]
         oos_best[part] = reached[:, 0]
@@ -102,6 +107,7 @@ def probability_of_overfitting(returns: FloatArray, *, n_blocks: int = 16, risk_
         probability_of_loss=float(np.mean(oos_best < 0)),
         slope=slope,
         intercept=intercept,
+        oos_all=oos_all,
     )
 
 
