@@ -15,6 +15,7 @@ One tree, so that a caller can catch as narrowly or as widely as needed::
     ├── ModelError             a model cannot be fitted, read or exported
     │   └── ParityError        native and exported scores differ
     ├── ArtifactError          a run folder is missing, incomplete or altered
+    ├── PromotionError         a run may not become champion, or nothing can be rolled back
     ├── LockedError            another process holds the resource
     └── MissingExtra           an optional dependency is not installed
 
@@ -90,6 +91,12 @@ class ParityError(ModelError):
 
 class ArtifactError(TrademlError):
     """A run folder is missing, incomplete, or its files do not match their hashes."""
+
+
+class PromotionError(TrademlError):
+    """A run may not become champion, or there is no champion to go back to."""
+
+    exit_code = 3
 
 
 class LockedError(TrademlError):

@@ -27,7 +27,8 @@ def test_the_table_shows_the_model_its_standing_and_the_picks(ready: Home) -> No
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0] == "scored      4 symbols of 2024-01-03, coverage GREEN"
-    assert lines[1] == f"model       {RUN} (fwd_5d), the latest registered run: challenger, not promoted"
+    how = "the latest registered run, as equities has no champion: challenger, not promoted"
+    assert lines[1] == f"model       {RUN} (fwd_5d), {how}"
     assert lines[2] == "regime      mid"
     assert lines[3] == "rows        written: preds.equities in snapshot 2"
     assert [line.split()[:3] for line in lines[8:]] == [["1", "A", "0.5"], ["2", "B", "0.25"]]

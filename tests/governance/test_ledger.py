@@ -10,7 +10,16 @@ import pytest
 
 from trademl.clock import Clock
 from trademl.governance.audit import AuditRow
-from trademl.governance.ledger import count_trials, record_audit, record_run, record_trial, trial_id
+from trademl.governance.ledger import (
+    begin_attempt,
+    count_trials,
+    record_audit,
+    record_events,
+    record_run,
+    record_trial,
+    trial_id,
+    trials_of,
+)
 from trademl.lake.batches import latest_sql
 from trademl.lake.layout import Layout
 from trademl.schema import BATCHES
@@ -111,3 +120,30 @@ def test_findings_are_recorded_once(layout: Layout) -> None:
         row = AuditRow("run-1", 0, "train_and_test", 0, 10, "0 rows", at(minute)().replace(tzinfo=None))
         record_audit(layout, [row], now=at(minute))
     assert len(layout.batch_files("ops.leakage_audit")) == 1
+
+
+def test_attempts_splits_and_failures_are_children_of_a_trial(layout: Layout) -> None:
+    """A killed attempt has a beginning and no end; the next one is resumed and numbered on."""
+    name = trial(layout)
+    assert begin_attempt(layout, trial=name, run_id="run-1", now=at(0)) == 1
+    assert begin_attempt(layout, trial=name, run_id="run-1", now=at(5)) == 2
+    record_events(layout, trial=name, run_id="run-1", attempt=2, event="split", splits=[(0, 1.5), (1, 2.5)], now=at(6))
+    record_events(layout, trial=name, run_id="run-1", attempt=2, event="failed", detail="no memory", now=at(7))
+    assert begin_attempt(layout, trial=name, run_id="run-2", now=at(8)) == 1
+    assert shown(layout, "ops.trial_events", "run_id, attempt, event, split_id, seconds, detail") == [
+        ("run-1", 1, "started", -1, 0.0, ""),
+        ("run-1", 2, "failed", -1, 0.0, "no memory"),
+        ("run-1", 2, "resumed", -1, 0.0, ""),
+        ("run-1", 2, "split", 0, 1.5, ""),
+        ("run-1", 2, "split", 1, 2.5, ""),
+        ("run-2", 1, "started", -1, 0.0, ""),
+    ]
+
+
+def test_trials_of_a_label_come_oldest_first(layout: Layout) -> None:
+    """Every configuration is listed with its latest run, whatever became of it."""
+    first = trial(layout, now=at(0))
+    second = trial(layout, run_id="run-2", config_hash="c2", now=at(1))
+    trial(layout, run_id="run-2", config_hash="c2", status="refused", now=at(2))
+    trial(layout, run_id="run-3", label="fwd_1d", now=at(3))
+    assert trials_of(layout, "equities", "fwd_5d") == [(first, "run-1", "started"), (second, "run-2", "refused")]

@@ -8,7 +8,7 @@ import pytest
 
 from trademl.config.home import Home
 from trademl.errors import ArtifactError
-from trademl.governance.tracking import DATABASE, TrackedRun, track
+from trademl.governance.tracking import DATABASE, Registry, TrackedRun, point_aliases, read_registry, track
 
 
 def tracked(home: Home, run_id: str) -> TrackedRun:
@@ -64,3 +64,51 @@ def test_a_broken_database_says_how_to_go_on(tmp_path: Path) -> None:
     )
     with pytest.raises(ArtifactError, match=r"mlflow\.db(.|\n)*--no-mlflow"):
         track(home, run)
+
+
+def test_aliases_follow_the_champion(tmp_path: Path) -> None:
+    """The champion's version has the alias and is no challenger; a champion without a version leaves no alias."""
+    home = Home(tmp_path)
+    for run in ("run-1", "run-2"):
+        track(home, tracked(home, run))
+    runs = frozenset({"run-1", "run-2"})
+    assert read_registry(home, "equities") == Registry({"challenger": "run-2"}, runs)
+    point_aliases(home, "equities", "run-2")
+    assert read_registry(home, "equities") == Registry({"champion": "run-2"}, runs)
+    point_aliases(home, "equities", "run-1")
+    assert read_registry(home, "equities") == Registry({"champion": "run-1"}, runs)
+    point_aliases(home, "equities", "never-logged")
+    assert read_registry(home, "equities") == Registry({}, runs)
+    # A sleeve that MLflow has never seen has nothing to follow with.
+    point_aliases(home, "traders", "run-1")
+    assert read_registry(home, "traders") == Registry({}, frozenset())
+
+
+@pytest.mark.parametrize(
+    "aliases, champion, follows",
+    [
+        ({}, None, True),
+        ({"champion": "a"}, "a", True),
+        ({"champion": "a", "challenger": "b"}, "a", True),
+        ({"champion": "a", "challenger": "a"}, "a", False),
+        ({"champion": "b"}, "a", False),
+        ({"champion": "b"}, None, False),
+        ({"challenger": "b"}, "a", False),
+        ({}, "unlogged", True),
+        ({"champion": "a"}, "unlogged", False),
+        ({"champion": ""}, None, False),
+    ],
+)
+def test_what_following_means(aliases: dict[str, str], champion: str | None, follows: bool) -> None:
+    """The registry follows when the champion, if it has a version, and nobody else has the alias champion only."""
+    assert Registry(aliases, frozenset({"a", "b"})).follows(champion) is follows
+
+
+def test_a_registry_that_is_not_there_or_unreadable(tmp_path: Path) -> None:
+    """No file is an empty registry, and none is made; a file that is no database cannot be told about."""
+    home = Home(tmp_path)
+    assert read_registry(home, "equities") == Registry({}, frozenset())
+    assert list(tmp_path.iterdir()) == []
+    home.models_artifacts.mkdir()
+    (home.models_artifacts / DATABASE).write_text("this is no database")
+    assert read_registry(home, "equities") is None

@@ -1,6 +1,7 @@
 """Immutable batches of predictions and evidence."""
 
 import stat
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.lake.small_warehouse import child, first_line
 from trademl.clock import Clock
@@ -106,6 +109,133 @@ def test_view_without_batches_is_typed_and_empty() -> None:
         relation = duckdb.sql(latest_sql(table, []))
         assert dict(zip(relation.columns, map(str, relation.types), strict=True)) == table.columns
         assert relation.fetchall() == []
+
+
+OOF = BATCHES["preds.oof"]
+
+
+def oof_row(path_id: int, yhat: float, hour: int = 1, **other: Any) -> dict[str, Any]:
+    return {
+        "sleeve": "equities",
+        "entity": "A",
+        "dt": date(2020, 1, 1),
+        "horizon": 5,
+        "label": "fwd_5d",
+        "run_id": "run-1",
+        "path_id": path_id,
+        "split_id": 0,
+        "yhat": yhat,
+        "y": 0.0,
+        "label_end": date(2020, 1, 8),
+        "scored_at": datetime(2020, 1, 2, hour),
+        **other,
+    }
+
+
+def oof_shown(layout: Layout) -> tuple[str, list[tuple[Any, ...]]]:
+    """The SQL of preds.oof and the predictions it shows."""
+    query = latest_sql(OOF, layout.batch_files(OOF.name))
+    return query, duckdb.sql(f"select run_id, path_id, yhat from ({query}) order by all").fetchall()
+
+
+@pytest.fixture
+def every_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask files of any size whether they share rows."""
+    monkeypatch.setattr("trademl.lake.batches._LARGE", 1)
+
+
+@pytest.mark.usefixtures("every_size")
+def test_batches_that_share_no_grain_are_read_without_looking_for_versions(layout: Layout, now: Clock) -> None:
+    """One batch a path and run: the ranges of one column suffice, also of a text and of numbers past nine."""
+    for path_id in (2, 10):
+        write_rows(layout, OOF.name, [oof_row(path_id, 0.5)], now=now)
+    write_rows(layout, OOF.name, [oof_row(path_id, 0.7, run_id="run-2") for path_id in (1, 11)], now=now)
+    query, rows = oof_shown(layout)
+    assert "row_number" not in query
+    assert rows == [("run-1", 2, 0.5), ("run-1", 10, 0.5), ("run-2", 1, 0.7), ("run-2", 11, 0.7)]
+
+
+@pytest.mark.usefixtures("every_size")
+def test_batches_that_may_share_a_grain_show_their_latest_versions(layout: Layout, now: Clock) -> None:
+    """A batch that another one replaces in part shows the later rows; one beside them is still read as it is."""
+    write_rows(layout, OOF.name, [oof_row(0, 0.1, hour=5), oof_row(1, 0.1, hour=1)], now=now)
+    write_rows(layout, OOF.name, [oof_row(0, 0.2, hour=4), oof_row(1, 0.2, hour=6)], now=now)
+    write_rows(layout, OOF.name, [oof_row(2, 0.3)], now=now)
+    query, rows = oof_shown(layout)
+    assert query.count("row_number") == 1
+    assert "union all" in query
+    assert rows == [("run-1", 0, 0.1), ("run-1", 1, 0.2), ("run-1", 2, 0.3)]
+
+
+@pytest.mark.usefixtures("every_size")
+def test_ranges_that_meet_in_one_value_count_as_shared(layout: Layout, now: Clock) -> None:
+    """Two batches with all their values in common ranges are never taken for separate, whatever their rows are."""
+    write_rows(layout, OOF.name, [oof_row(0, 0.1), oof_row(2, 0.1, dt=date(2020, 1, 3))], now=now)
+    write_rows(layout, OOF.name, [oof_row(2, 0.2, hour=9), oof_row(4, 0.2)], now=now)
+    query, rows = oof_shown(layout)
+    assert "row_number" in query
+    assert rows == [("run-1", 0, 0.1), ("run-1", 2, 0.1), ("run-1", 2, 0.2), ("run-1", 4, 0.2)]
+
+
+@pytest.mark.usefixtures("every_size")
+def test_long_texts_are_compared_to_their_end(layout: Layout, now: Clock) -> None:
+    """Run ids that differ in their last letter only are told apart, and equal ones are not."""
+    for end, yhat, hour in (("a", 0.1, 1), ("b", 0.2, 1), ("a", 0.3, 2)):
+        write_rows(layout, OOF.name, [oof_row(0, yhat, hour, run_id="r" * 60 + end)], now=now)
+    query, rows = oof_shown(layout)
+    assert "union all" in query
+    assert [(run_id[-1], yhat) for run_id, _, yhat in rows] == [("a", 0.3), ("b", 0.2)]
+
+
+@pytest.mark.usefixtures("every_size")
+def test_a_batch_without_statistics_may_share_rows_with_any(layout: Layout, now: Clock) -> None:
+    """A file that does not tell its ranges is searched for versions together with all others."""
+    import pyarrow.parquet as pq
+
+    first = write_rows(layout, OOF.name, [oof_row(0, 0.1)], now=now)
+    write_rows(layout, OOF.name, [oof_row(1, 0.2)], now=now)
+    assert first is not None
+    silent = first.with_name("20200103T000000000000Z-000000000000.parquet")
+    pq.write_table(pq.read_table(first), silent, write_statistics=False)
+    query, rows = oof_shown(layout)
+    assert "union all" not in query
+    assert rows == [("run-1", 0, 0.1), ("run-1", 1, 0.2)]
+
+
+@pytest.mark.usefixtures("every_size")
+@given(
+    batches=st.lists(
+        st.lists(
+            st.tuples(st.integers(0, 3), st.integers(0, 2), st.sampled_from("ab"), st.integers(1, 9)),
+            min_size=1,
+            max_size=4,
+            unique_by=lambda drawn: drawn[:3],
+        ),
+        max_size=6,
+    )
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_latest_versions_are_those_of_a_search_over_all_batches(
+    tmp_path: Path, batches: list[list[tuple[int, int, str, int]]]
+) -> None:
+    """Whatever the batches share, the rows shown are the ones that looking through all of them in a loop gives."""
+    layout = Layout(Path(tempfile.mkdtemp(dir=tmp_path)) / "lake")
+    ticks = iter(range(60))
+    expected: dict[tuple[str, int, date], tuple[int, int, float]] = {}
+    for number, batch in enumerate(batches):
+        rows = [
+            oof_row(path_id, number + place / 10, hour, run_id=run_id, dt=date(2020, 1, 1 + day))
+            for place, (path_id, day, run_id, hour) in enumerate(batch)
+        ]
+        write_rows(layout, OOF.name, rows, now=lambda: datetime(2020, 1, 2, 0, 0, next(ticks), tzinfo=UTC))
+        for row in rows:
+            key = (row["run_id"], row["path_id"], row["dt"])
+            version = (row["scored_at"].hour, number, row["yhat"])
+            expected[key] = max(expected.get(key, version), version)
+    query = latest_sql(OOF, layout.batch_files(OOF.name))
+    found = duckdb.sql(f"select run_id, path_id, dt, yhat from ({query})").fetchall()
+    assert len(found) == len(expected)
+    assert {row[:3]: row[3] for row in found} == {key: yhat for key, (_, _, yhat) in expected.items()}
 
 
 def test_relation_sql_and_arrow_table_are_sources(layout: Layout, now: Clock) -> None:

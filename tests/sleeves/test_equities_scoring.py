@@ -63,7 +63,7 @@ def test_scores_are_published_and_reported(ready: Home) -> None:
     """The snapshot shows the four rows, worked out by hand, and both forms of the report lie in lake/reports."""
     result = score_equities(ready, WEDNESDAY, now=lambda: NOW)
     assert scored(ready) == EXPECTED
-    assert (result.run_id, result.rows, result.written, result.chosen) == (RUN, 4, True, False)
+    assert (result.run_id, result.rows, result.written, result.origin) == (RUN, 4, True, "latest")
     assert result.model_status == "challenger, not promoted"
     assert result.report["snapshot"]["seq"] == result.snapshot == 2
     assert result.json_path.is_file()
@@ -91,7 +91,7 @@ def test_without_a_run_the_one_registered_last_is_used(ready: Home) -> None:
     snapshot_batches(layout_of(ready))
     assert score_equities(ready, WEDNESDAY, now=lambda: NOW).run_id == OTHER
     named = score_equities(ready, WEDNESDAY, RUN, now=lambda: NOW)
-    assert (named.run_id, named.chosen) == (RUN, True)
+    assert (named.run_id, named.origin) == (RUN, "asked")
     assert len(scored(ready)) == 8
 
 

@@ -97,3 +97,23 @@ def test_probability_is_the_logistic_function_without_overflow() -> None:
 def test_plain_numbers() -> None:
     """NaN and infinities become None, at any depth; everything else stays."""
     assert plain({"a": [1, math.nan, {"b": math.inf}], "c": "x"}) == {"a": [1, None, {"b": None}], "c": "x"}
+
+
+def test_the_shape_of_the_signal_is_that_of_the_mean_score(tmp_path: Path) -> None:
+    """Scores that rank the second date as the first was: 0 at once by hand, undefined later, and kept in metrics.json.
+
+    The paths average to 0.4 .. 0.1 on both dates; the labels are that order on the first date and its inverse on the
+    second, so a session later the first date's scores are inverted.
+    """
+    high, low = [0.5, 0.4, 0.3, 0.2] * 2, [0.3, 0.2, 0.1, 0.0] * 2
+    found = evaluate(by_hand(SESSION, ENTITY, VALUE), validated(high, low), "regression")
+    assert [(point.lag, point.dates) for point in found.decay][:3] == [(0, 2), (1, 1), (2, 0)]
+    assert [point.rank_ic for point in found.decay][:2] == pytest.approx([0.0, -1.0])
+    # Four names fill deciles 3, 5, 8 and 10; each holds one label of either date.
+    filled = {decile.quantile: decile.mean for decile in found.deciles if decile.dates}
+    assert filled == pytest.approx({3: 0.25, 5: 0.25, 8: 0.25, 10: 0.25})
+    folder = RunFolder.create(tmp_path, "equities", "run-1")
+    write_metrics(folder, found)
+    document = json.loads((folder.path / "metrics" / "metrics.json").read_text())
+    assert document["ic_decay"][1] == pytest.approx({"lag": 1, "rank_ic": -1.0, "rank_ic_t": None, "dates": 1})
+    assert document["deciles"][0] == {"quantile": 1, "mean": None, "dates": 0}

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracles import statistics as oracle
+from tests.validation.calibrators import PLATTS, knots, one_by_one, same, tried
 from trademl.errors import ModelError
 from trademl.validation.calibration import (
     PROBABILITY_RANGE,
+    Calibrator,
     Knots,
     Platt,
     apply,
@@ -193,3 +195,27 @@ def test_one_class_has_no_sigmoid() -> None:
     """A sample without events cannot fit Platt's sigmoid."""
     with pytest.raises(ModelError, match="all 3 outcomes are 0"):
         fit_platt(np.arange(3.0), np.zeros(3))
+
+
+@given(tried(knots() | knots(st.floats(-1e300, 1e300)) | PLATTS))
+def test_applying_rounds_once_per_operation(case: tuple[Calibrator, np.ndarray]) -> None:
+    """Any calibrator has, at any score, the bits of the same steps on single Python floats, and lies in [0, 1]."""
+    calibrator, scores = case
+    found = apply(calibrator, scores)
+    assert same(found, one_by_one(calibrator, scores))
+    known = found[~np.isnan(found)]
+    assert ((known >= 0) & (known <= 1)).all()
+
+
+@given(tried(knots()))
+def test_a_higher_score_is_never_less_likely(case: tuple[Calibrator, np.ndarray]) -> None:
+    """The curve does not fall anywhere, not even by a rounding just below a knot."""
+    calibrator, scores = case
+    ordered = np.sort(scores[~np.isnan(scores)])
+    assert (np.diff(apply(calibrator, ordered)) >= 0).all()
+
+
+def test_knots_further_apart_than_a_float_can_hold_are_refused() -> None:
+    """Their slope would be 0 and the line between them NaN."""
+    with pytest.raises(ModelError):
+        Knots(np.array([-1.5e308, 1.5e308]), np.array([0.0, 1.0]))

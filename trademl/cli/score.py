@@ -11,6 +11,15 @@ if TYPE_CHECKING:
 
 TOP = 10
 
+HOW = {
+    "asked": "as asked",
+    "latest": "the latest registered run, as equities has no champion",
+    "champion": "from the router",
+    "fallback": "from the router",
+    "legacy": "from the router",
+}
+"""How a model was chosen, in words."""
+
 
 @click.group(short_help="Score a date with a trained model: predictions and a report.")
 def score() -> None:
@@ -27,11 +36,14 @@ def score() -> None:
     metavar="DATE",
     help="The session to score.  [default: the latest in gold]",
 )
-@click.option("--run", "run_id", metavar="RUN_ID", help="The run to score with.  [default: the latest registered]")
+@click.option("--run", "run_id", metavar="RUN_ID", help="The run to score with.  [default: the router's]")
 @click.option("--top", type=click.IntRange(min=1), default=TOP, show_default=True, help="Picks to show in a table.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def equities(as_of: datetime | None, run_id: str | None, top: int, form: str) -> None:
     """Score the universe of one session; its coverage must be GREEN, and only its own features are used.
+
+    Without --run the router answers: the champion, the latest registered run while there is none, or the frozen scorer
+    when the kill switch is on (`trademl router show`).
 
     Writes preds.equities and lake/reports/equities_DATE.json and .md; `--format json` prints that report, every pick in
     it.
@@ -52,9 +64,10 @@ def _show(result: "ScoringResult", top: int) -> None:
     from trademl.warehouse.rendering import write_table
 
     report = result.report
-    how = "as asked" if result.chosen else "the latest registered run"
+    for note in result.notes:
+        click.echo(f"note: {note}", err=True)
     click.echo(f"scored      {result.rows} symbols of {result.as_of}, coverage {report['coverage']['status']}")
-    click.echo(f"model       {result.run_id} ({report['label']}), {how}: {result.model_status}")
+    click.echo(f"model       {result.run_id} ({report['label']}), {HOW[result.origin]}: {result.model_status}")
     click.echo(f"regime      {report['regime'] or 'unknown'}")
     told = "written" if result.written else "there already, unchanged"
     click.echo(f"rows        {told}: preds.equities in snapshot {result.snapshot}")

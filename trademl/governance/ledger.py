@@ -20,6 +20,7 @@ from trademl.lake.layout import Layout
 from trademl.schema import BATCHES
 
 TrialStatus = Literal["started", "finished", "refused"]
+TrialEvent = Literal["started", "resumed", "split", "failed", "refused", "finished"]
 RunStatus = Literal["registered"]
 
 
@@ -121,6 +122,58 @@ def record_run(
 def record_audit(layout: Layout, rows: Iterable[AuditRow], *, now: Clock = utc_now) -> Path | None:
     """Write the rows of a leakage audit; the same findings a second time write nothing."""
     return write_rows(layout, "ops.leakage_audit", (row.as_dict() for row in rows), now=now)
+
+
+def begin_attempt(layout: Layout, *, trial: str, run_id: str, now: Clock = utc_now) -> int:
+    """Note that work on a run begins, or begins again after a process died; return the number of the attempt."""
+    table = BATCHES["ops.trial_events"]
+    with duckdb.connect() as con:
+        source = latest_sql(table, layout.batch_files(table.name))
+        last = con.execute(f"select max(attempt) from ({source}) where run_id = ?", [run_id]).fetchall()[0][0]
+    attempt = int(last or 0) + 1
+    record_events(layout, trial=trial, run_id=run_id, attempt=attempt, event="resumed" if last else "started", now=now)
+    return attempt
+
+
+def record_events(
+    layout: Layout,
+    *,
+    trial: str,
+    run_id: str,
+    attempt: int,
+    event: TrialEvent,
+    splits: Iterable[tuple[int, float]] = ((-1, 0.0),),
+    detail: str = "",
+    now: Clock = utc_now,
+) -> None:
+    """Note what happened in an attempt; ``splits`` holds (number, seconds) of finished splits, for event ``split``."""
+    moment = sql_utc(now())
+    rows = [
+        {
+            "trial_id": trial,
+            "run_id": run_id,
+            "attempt": attempt,
+            "event": event,
+            "split_id": split_id,
+            "seconds": seconds,
+            "detail": detail,
+            "recorded_at": moment,
+        }
+        for split_id, seconds in splits
+    ]
+    write_rows(layout, "ops.trial_events", rows, now=now)
+
+
+def trials_of(layout: Layout, sleeve: str, label: str) -> list[tuple[str, str, str]]:
+    """Return (trial, its latest run, status) of every configuration tried on a sleeve and label, oldest first."""
+    table = BATCHES["ops.trials"]
+    with duckdb.connect() as con:
+        source = latest_sql(table, layout.batch_files(table.name))
+        return con.execute(
+            f"select trial_id, run_id, status from ({source}) where sleeve = ? and label = ? "
+            "order by started_at, trial_id",
+            [sleeve, label],
+        ).fetchall()
 
 
 def count_trials(layout: Layout, sleeve: str, label: str) -> int:

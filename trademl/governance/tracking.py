@@ -6,8 +6,10 @@ folder and its manifest are the artifact, MLflow is a window on it that can be t
 
 import logging
 import os
+import sqlite3
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from trademl.config.home import Home
 from trademl.errors import ArtifactError, MissingExtra
 
 DATABASE = "mlflow.db"
+CHAMPION = "champion"
 CHALLENGER = "challenger"
 RUN_TAG = "trademl.run_id"
 
@@ -57,6 +60,85 @@ def track(home: Home, run: TrackedRun) -> str:
         MissingExtra: mlflow is not installed.
         ArtifactError: MLflow refused; the run folder is complete all the same.
     """
+    with _client(home, f"log run {run.run_id}", _NO_MLFLOW) as client:
+        return _track(client, home, run)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The registered versions of one sleeve: alias -> run id, and the runs that have a version."""
+
+    aliases: Mapping[str, str]
+    runs: frozenset[str]
+
+    def follows(self, champion: str | None) -> bool:
+        """Whether the aliases say what ``champion`` means: it alone is champion, and it is no challenger."""
+        wanted = champion if champion in self.runs else None
+        return self.aliases.get(CHAMPION) == wanted and (champion is None or self.aliases.get(CHALLENGER) != champion)
+
+
+def read_registry(home: Home, sleeve: str) -> Registry | None:
+    """Return the registry of ``sleeve`` without loading mlflow; None when only mlflow itself can read the file.
+
+    The tables are MLflow's own and could change with it; then, or after a crash in mid-transaction, the answer is None.
+    """
+    path = home.models_artifacts / DATABASE
+    if not path.is_file():
+        return Registry({}, frozenset())
+    living = (
+        "select tag.value from model_version_tags as tag join model_versions as version "
+        "on version.name = tag.name and version.version = tag.version "
+        "where tag.name = :name and tag.key = :key and version.current_stage <> 'Deleted_Internal'"
+    )
+    aliased = (
+        "select alias.alias, coalesce(tag.value, '') from registered_model_aliases as alias "
+        "left join model_version_tags as tag "
+        "on tag.name = alias.name and tag.version = alias.version and tag.key = :key where alias.name = :name"
+    )
+    names = {"name": f"trademl-{sleeve}", "key": RUN_TAG}
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as con:
+            return Registry(
+                aliases=dict(con.execute(aliased, names).fetchall()),
+                runs=frozenset(row[0] for row in con.execute(living, names).fetchall()),
+            )
+    except sqlite3.Error:
+        return None
+
+
+def point_aliases(home: Home, sleeve: str, champion: str | None) -> None:
+    """Make the aliases of ``sleeve`` follow: ``champion`` on the champion's version, ``challenger`` on another or none.
+
+    Where the champion has no version (it was trained with --no-mlflow) there is no alias ``champion`` at all: none is
+    better than that of a run that is not.
+
+    Raises:
+        MissingExtra: mlflow is not installed.
+        ArtifactError: MLflow refused.
+    """
+    name = f"trademl-{sleeve}"
+    remedy = "promotion itself is done; mend the file, then `trademl champion` sets the aliases"
+    with _client(home, f"set the aliases of {name}", remedy) as client:
+        if not list(client.search_registered_models(f"name = '{name}'")):
+            return
+        aliases = {str(key): str(value) for key, value in client.get_registered_model(name).aliases.items()}
+        version = None if champion is None else _version(client, name, champion)
+        if version is not None and aliases.get(CHAMPION) != version:
+            client.set_registered_model_alias(name, CHAMPION, version)
+        if version is None and CHAMPION in aliases:
+            client.delete_registered_model_alias(name, CHAMPION)
+        if version is not None and aliases.get(CHALLENGER) == version:
+            client.delete_registered_model_alias(name, CHALLENGER)
+
+
+@contextmanager
+def _client(home: Home, task: str, remedy: str) -> Iterator[Any]:
+    """Give a client of the home's MLflow; its errors become ours.
+
+    Raises:
+        MissingExtra: mlflow is not installed.
+        ArtifactError: MLflow refused to do ``task``.
+    """
     # Read when mlflow is imported: nothing may leave this machine, and nothing may look for a git program.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -74,12 +156,11 @@ def track(home: Home, run: TrackedRun) -> str:
         home.models_artifacts.mkdir(parents=True, exist_ok=True)
         address = database_uri(home)
         try:
-            return _track(mlflow.MlflowClient(tracking_uri=address, registry_uri=address), home, run)
+            yield mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
         except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError) as error:
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
             raise ArtifactError(
-                f"MLflow could not log run {run.run_id} in {home.models_artifacts / DATABASE}: {first_line}",
-                remedy=_NO_MLFLOW,
+                f"MLflow could not {task} in {home.models_artifacts / DATABASE}: {first_line}", remedy=remedy
             ) from error
 
 
@@ -123,13 +204,9 @@ def _register(client: Any, name: str, run: TrackedRun, tracked_id: str) -> str:
         client.create_registered_model(
             name, description=f"Models of the sleeve {run.sleeve}, one version a training run."
         )
-    versions = [
-        version
-        for version in client.search_model_versions(f"name = '{name}'")
-        if version.tags.get(RUN_TAG) == run.run_id
-    ]
-    if versions:
-        return str(versions[0].version)
+    existing = _version(client, name, run.run_id)
+    if existing is not None:
+        return existing
     version = client.create_model_version(
         name,
         source=(run.folder / "checkpoints").resolve().as_uri(),
@@ -138,3 +215,13 @@ def _register(client: Any, name: str, run: TrackedRun, tracked_id: str) -> str:
     )
     client.set_registered_model_alias(name, CHALLENGER, version.version)
     return str(version.version)
+
+
+def _version(client: Any, name: str, run_id: str) -> str | None:
+    """Return the newest version that was registered for ``run_id``."""
+    numbers = [
+        int(version.version)
+        for version in client.search_model_versions(f"name = '{name}'")
+        if version.tags.get(RUN_TAG) == run_id
+    ]
+    return str(max(numbers)) if numbers else None

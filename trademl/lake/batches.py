@@ -7,6 +7,7 @@ that orders versions (``scored_at``): scoring the same day twice gives one file.
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from trademl.lake.files import commit_file, temporary_beside
 from trademl.lake.layout import Layout
 from trademl.lake.names import quoted
 from trademl.schema import BATCHES, BatchTable
+
+# Where every batch is smaller, versions are found faster than footers are read.
+_LARGE = 1_000_000
 
 
 def write_batch(
@@ -106,18 +110,74 @@ def latest_sql(table: BatchTable, files: Iterable[Path | str]) -> str:
     """Return a SELECT of the latest row per grain over ``files``; a typed empty table when there are none.
 
     Two versions with the same ``latest_by`` are told apart by file name, so the answer never depends on scan order.
+    Batches whose files prove that they share no row with any other (a backtest path of a run, say) are read as they
+    are: looking for versions among millions of rows that have none would be most of a query's work.
     """
-    listed = [quoted(str(file)) for file in files]
-    if not listed:
+    paths = [Path(file) for file in files]
+    if not paths:
         columns = ", ".join(f'cast(null as {kind}) as "{name}"' for name, kind in table.columns.items())
         return f"select {columns} where false"
     columns = ", ".join(f'"{name}"' for name in table.columns)
-    grain = ", ".join(f'"{name}"' for name in table.grain)
-    latest = f'"{table.latest_by}" desc nulls last, batch_file desc'
-    return (
-        f"select {columns} from read_parquet([{', '.join(listed)}], filename = 'batch_file') "
-        f"qualify row_number() over (partition by {grain} order by {latest}) = 1"
+    alone = _separate(table.name, tuple(paths)) if _pays(paths) else frozenset()
+    parts = []
+    if alone:
+        parts.append(f"select {columns} from read_parquet([{_listed(path for path in paths if path in alone)}])")
+    if len(alone) < len(paths):
+        grain = ", ".join(f'"{name}"' for name in table.grain)
+        latest = f'"{table.latest_by}" desc nulls last, batch_file desc'
+        shared = _listed(path for path in paths if path not in alone)
+        parts.append(
+            f"select {columns} from read_parquet([{shared}], filename = 'batch_file') "
+            f"qualify row_number() over (partition by {grain} order by {latest}) = 1"
+        )
+    return " union all ".join(parts)
+
+
+def _pays(paths: Iterable[Path]) -> bool:
+    try:
+        return any(path.stat().st_size >= _LARGE for path in paths)
+    except OSError:
+        # Whoever reads the batches will say which one is missing.
+        return False
+
+
+@lru_cache(maxsize=8)
+def _separate(table_name: str, paths: tuple[Path, ...]) -> frozenset[Path]:
+    """Return the batches that share no grain with any other, as the smallest and largest value of each column tell.
+
+    Every batch has each grain once (``write_batch`` sees to it), so these are their own latest versions. A file that
+    lacks these values may share rows with all others. Batches never change, so the answer to a list of them is kept.
+    """
+    grain, kinds = BATCHES[table_name].grain, BATCHES[table_name].columns
+    bounds = ", ".join(
+        f"{side}(case when path_in_schema = '{name}' then cast(stats_{side}_value as {kinds[name]}) end) "
+        f"as {side}_{place}"
+        for place, name in enumerate(grain)
+        for side in ("min", "max")
     )
+    overlap = " and ".join(
+        f"this.min_{place} <= other.max_{place} and other.min_{place} <= this.max_{place}"
+        for place, _ in enumerate(grain)
+    )
+    named = ", ".join(f"'{name}'" for name in grain)
+    query = f"""
+        with ranges as (
+            select file_name, {bounds},
+                count(*) filter (where stats_min_value is null or stats_max_value is null) = 0
+                    and count(distinct path_in_schema) = {len(grain)} as is_known
+            from parquet_metadata([{_listed(paths)}]) where path_in_schema in ({named}) group by file_name
+        )
+        select this.file_name from ranges this where this.is_known and not exists (
+            select 1 from ranges other
+            where other.file_name <> this.file_name and (not other.is_known or ({overlap}))
+        )
+    """
+    try:
+        with duckdb.connect() as con:
+            con.execute("set enable_progress_bar = false")
+            return frozenset(Path(name) for (name,) in con.execute(query).fetchall())
+    except duckdb.Error:
+        return frozenset()
 
 
 def _table(layout: Layout, table_name: str) -> BatchTable:
@@ -185,6 +245,10 @@ def _same_batch(
         f"join ({latest_sql(table, files)}) old using ({grain}) where {differing}"
     ).fetchall()[0][0]
     return None if changed else twins[-1]
+
+
+def _listed(paths: Iterable[Path]) -> str:
+    return ", ".join(quoted(str(path)) for path in paths)
 
 
 def _describe(columns: Mapping[str, str]) -> str:

@@ -7,24 +7,21 @@ it adds nothing.
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
-from trademl.clock import Clock, sql_utc, utc_now
+from trademl.clock import Clock, utc_now
 from trademl.config.home import Home
-from trademl.edge.daily import CHALLENGER, EQUITIES, Report, daily_report, write_report
-from trademl.edge.score import Scores, score
-from trademl.errors import ArtifactError, DataGateError, SnapshotError
+from trademl.edge.daily import EQUITIES, Report, daily_report, write_report
+from trademl.errors import DataGateError, SnapshotError
 from trademl.lake.batches import write_rows
 from trademl.lake.layout import layout_of
 from trademl.lake.snapshot import open_snapshot, snapshot_batches
+from trademl.sleeves.equities_shadow import shadow_beside
+from trademl.sleeves.routed import Features, Origin, answer, prediction_rows
 from trademl.warehouse.read import read_snapshot
 
-_SLEEVE = EQUITIES.sleeve
-_REGISTERED = "registered"
-_FEATURES = "gold.equities_features"
-_SHOWN = 5
+_FEATURES = Features("gold.equities_features", "symbol")
 
 
 @dataclass(frozen=True)
@@ -33,8 +30,9 @@ class ScoringResult:
 
     Attributes:
         as_of: the session.
-        run_id: the run whose model scored it, which is also the model's id.
-        chosen: whether the caller named the run; otherwise it is the latest registered one.
+        run_id: the model's id: the run whose model scored it, unless a fallback or the frozen scorer did.
+        origin: how the model was chosen: asked for, or by the router.
+        notes: what happened on the way that somebody should know.
         rows: how many entities have a score.
         written: whether this call added rows; False when they were there, unchanged, before.
         snapshot: number of the snapshot that shows them.
@@ -43,7 +41,8 @@ class ScoringResult:
 
     as_of: date
     run_id: str
-    chosen: bool
+    origin: Origin
+    notes: tuple[str, ...]
     rows: int
     written: bool
     snapshot: int
@@ -65,38 +64,36 @@ def score_equities(
     Args:
         home: where snapshot and artifacts are.
         as_of: the session; None is the latest one with features.
-        run_id: the run to score with; None is the latest registered one. No run is promoted before governance decides,
-            so either is a challenger.
+        run_id: the run to score with; None asks the router: the champion, or the latest registered run while there is
+            none, or the frozen scorer when the kill switch is on.
         now: gives ``scored_at``.
 
     Raises:
         DataGateError: the session is not one, is not GREEN, or has no features.
         ArtifactError: there is no such registered run, or its folder does not verify.
         ModelError: the features do not fit the model.
+        ConfigError: configs/router.yml is wrong.
+        PromotionError: the decisions on the sleeve do not add up.
         SnapshotError: there is no snapshot, or it lacks a table.
         LockedError: another process keeps publishing.
     """
     layout = layout_of(home)
     with read_snapshot(home, now=now) as snapshot:
         session = as_of or latest_session(snapshot.con)
-        run, folder = find_run(snapshot.con, home, run_id)
-        scores = score(snapshot.con, folder, session, coverage=EQUITIES.coverage, regimes=EQUITIES.regimes)
-        if scores.bundle.run_id != run:
-            raise ArtifactError(
-                f"ops.runs says that run {run} lies in {folder}, which holds {scores.bundle.run_id}",
-                remedy="restore the run folder, or train again",
-            )
+        given = answer(snapshot.con, home, EQUITIES, _FEATURES, session, run_id, now=now)
     before = set(layout.batch_files(EQUITIES.predictions))
-    batch = write_rows(layout, EQUITIES.predictions, prediction_rows(scores, now=now), now=now)
+    batch = write_rows(layout, EQUITIES.predictions, prediction_rows(given, EQUITIES.entity, now=now), now=now)
     manifest = snapshot_batches(layout, now=now)
     with open_snapshot(layout, manifest.seq) as published:
-        report = daily_report(published.con, published.manifest, session, run, model_status=CHALLENGER)
+        report = daily_report(published.con, published.manifest, session, given.model_id, model_status=given.status)
     as_json, as_markdown = write_report(layout, report)
+    beside = shadow_beside(home, session, now=now)
     return ScoringResult(
         as_of=session,
-        run_id=run,
-        chosen=run_id is not None,
-        rows=len(scores),
+        run_id=given.model_id,
+        origin=given.origin,
+        notes=(*given.notes, *beside),
+        rows=len(given),
         written=batch is not None and batch not in before,
         snapshot=manifest.seq,
         report=report,
@@ -113,61 +110,13 @@ def latest_session(con: duckdb.DuckDBPyConnection) -> date:
         SnapshotError: the snapshot has no features table.
     """
     try:
-        found = con.execute(f"select max(date) from {_FEATURES}").fetchall()[0][0]
+        found = con.execute(f"select max(date) from {_FEATURES.table}").fetchall()[0][0]
     except duckdb.CatalogException as error:
-        raise SnapshotError(f"the snapshot has no {_FEATURES}", remedy="run `trademl build`") from error
+        raise SnapshotError(f"the snapshot has no {_FEATURES.table}", remedy="run `trademl build`") from error
     if found is None:
         raise DataGateError(
-            f"{_FEATURES} is empty: there is no session to score",
+            f"{_FEATURES.table} is empty: there is no session to score",
             remedy="land bars (`trademl ingest equities PATHS`), then `trademl build`",
         )
     session: date = found
     return session
-
-
-def find_run(con: duckdb.DuckDBPyConnection, home: Home, run_id: str | None) -> tuple[str, Path]:
-    """Return the name and folder of a registered run: ``run_id``, or the one registered last.
-
-    A run whose splits leak, or that never finished, is not registered and so cannot score.
-
-    Raises:
-        ArtifactError: there is none.
-    """
-    rows = con.execute(
-        "select run_id, path from ops.runs where sleeve = $sleeve and status = $status "
-        "order by recorded_at desc, run_id",
-        {"sleeve": _SLEEVE, "status": _REGISTERED},
-    ).fetchall()
-    if not rows:
-        raise ArtifactError(
-            f"ops.runs has no registered run of {_SLEEVE}", remedy=f"run `trademl train {_SLEEVE}` to the end"
-        )
-    for name, path in rows:
-        if run_id in (None, name):
-            return name, home.root / path
-    known = ", ".join(name for name, _ in rows[:_SHOWN]) + (", ..." if len(rows) > _SHOWN else "")
-    raise ArtifactError(
-        f"`run={run_id}` is not a registered run of {_SLEEVE}", remedy=f"give one of {known}, or leave out --run"
-    )
-
-
-def prediction_rows(scores: Scores, *, now: Clock = utc_now) -> list[dict[str, Any]]:
-    """Return the scores as rows of ``preds.equities``."""
-    bundle, stamp = scores.bundle, sql_utc(now())
-    return [
-        {
-            EQUITIES.entity: entity,
-            "dt": scores.as_of,
-            "horizon": bundle.horizon,
-            "model_id": bundle.run_id,
-            "label": bundle.label,
-            "yhat": float(yhat),
-            "yhat_std": float(spread),
-            "prob_up": float(probability),
-            "rank_pct": float(rank),
-            "scored_at": stamp,
-        }
-        for entity, yhat, spread, probability, rank in zip(
-            scores.entities, scores.yhat, scores.yhat_std, scores.prob_up, scores.rank_pct, strict=True
-        )
-    ]

@@ -8,7 +8,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from trademl.training.config import REGIMES, Task
 from trademl.training.cross_validate import CrossValidation, SplitResult
 from trademl.training.dataset import TrainingData
 from trademl.validation.metrics import DailyIC, direction_accuracy, information_coefficient, mae, r2, rmse, summarise_ic
+from trademl.validation.signal_profile import DecayPoint, QuantileMean, quantile_means, rank_ic_decay
 
 Metrics = dict[str, float]
 
@@ -34,6 +35,8 @@ class Evaluation:
         regimes: metrics of the dates of each regime, of the score averaged over paths.
         daily: coefficients per date of each path.
         importances: per feature the mean and std of its share of the gain over splits, largest first.
+        decay: rank IC of the score averaged over paths with labels that start some sessions later.
+        deciles: mean label by decile of that score.
     """
 
     paths: tuple[Metrics, ...]
@@ -42,6 +45,8 @@ class Evaluation:
     regimes: dict[str, Metrics]
     daily: tuple[DailyIC, ...]
     importances: tuple[tuple[str, float, float], ...]
+    decay: tuple[DecayPoint, ...]
+    deciles: tuple[QuantileMean, ...]
 
     def headline(self) -> Metrics:
         """Return the numbers that name a run: means and spread over the paths."""
@@ -51,7 +56,7 @@ class Evaluation:
 
 
 def evaluate(data: TrainingData, validated: CrossValidation, task: Task) -> Evaluation:
-    """Measure every path, split and regime."""
+    """Measure every path, split and regime, and the shape of the signal."""
     daily = []
     paths = []
     for scores in validated.scores:
@@ -59,6 +64,8 @@ def evaluate(data: TrainingData, validated: CrossValidation, task: Task) -> Eval
         series = information_coefficient(scores[tested], data.value[tested], data.dates[tested])
         daily.append(series)
         paths.append({**_correlations(series, data.horizon), **_errors(scores[tested], data.target[tested], task)})
+    score = validated.mean_score
+    decay = rank_ic_decay(score, data.value, data.spans.start, data.spans.entity, overlap=max(data.horizon - 1, 0))
     return Evaluation(
         paths=tuple(paths),
         summary={name: _spread([path[name] for path in paths]) for name in paths[0]},
@@ -66,6 +73,8 @@ def evaluate(data: TrainingData, validated: CrossValidation, task: Task) -> Eval
         regimes=_by_regime(data, validated, task),
         daily=tuple(daily),
         importances=_importances(data.feature_names, validated.splits),
+        decay=decay,
+        deciles=quantile_means(score, data.value, data.dates),
     )
 
 
@@ -76,6 +85,8 @@ def write_metrics(folder: RunFolder, evaluation: Evaluation) -> None:
         "headline": evaluation.headline(),
         "paths": list(evaluation.paths),
         "regimes": evaluation.regimes,
+        "ic_decay": [asdict(point) for point in evaluation.decay],
+        "deciles": [asdict(decile) for decile in evaluation.deciles],
     }
     folder.add_json("metrics/metrics.json", plain(document))
     _add_csv(folder, "paths", [{"path_id": number, **path} for number, path in enumerate(evaluation.paths)])

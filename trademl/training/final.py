@@ -100,14 +100,17 @@ def calibrate(
     spread = fit_residual_std(score[known], residual[known], data.regime[known], regimes=REGIMES)
     folder.add_json("checkpoints/yhat_std.json", spread.to_dict())
     likely = _cross_fitted(score[tested], rose, folds[tested])
+    base = _base_rate(rose, folds[tested])
     bins = reliability_bins(likely, rose, n_bins=CALIBRATION_BINS, strategy="quantile")
     metrics = {
         "rows": float(len(tested)),
         "base_rate": float(rose.mean()),
         "brier": brier(likely, rose),
         "brier_of_base_rate": float(rose.mean() * (1 - rose.mean())),
+        "brier_of_cross_fitted_base_rate": brier(base, rose),
         "log_loss": log_loss(likely, rose),
         "ece": ece(likely, rose),
+        "ece_quantile": bins.ece,
     }
     folder.add_json(
         "metrics/calibration.json",
@@ -120,6 +123,14 @@ def calibrate(
         },
     )
     return Calibration(knots, bins, metrics)
+
+
+def _base_rate(rose: NDArray[np.float64], folds: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return for each row the share of ones in the other folds: what is known without any score."""
+    rate = np.empty(len(rose))
+    for fold in np.unique(folds):
+        rate[folds == fold] = rose[folds != fold].mean() if (folds != fold).any() else rose.mean()
+    return rate
 
 
 def _cross_fitted(

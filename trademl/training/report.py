@@ -1,7 +1,7 @@
-"""The page and the pictures of a run: card.md, and three plots."""
+"""The page and the pictures of a run: card.md, and four plots."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,10 @@ from trademl.training.dataset import TrainingData
 from trademl.training.evaluate import Evaluation
 from trademl.training.final import Calibration, FinalModel
 from trademl.training.gate import GateReport
+from trademl.validation.signal_profile import DecayPoint, QuantileMean
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PATH_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("ic", "IC", "+.4f"),
@@ -37,6 +41,24 @@ def path_table(paths: Sequence[Mapping[str, float]], summary: Mapping[str, Mappi
     for statistic in ("mean", "std", "min", "max") if len(paths) > 1 else ():
         rows.append([statistic, *(_number(summary[name][statistic], style) for name, _, style in PATH_COLUMNS)])
     return rows
+
+
+def decay_table(decay: Sequence[DecayPoint]) -> list[list[str]]:
+    """Return the decay of the rank IC as a table of three rows: lags, coefficients, t-statistics."""
+    return [
+        ["sessions later", *(str(point.lag) for point in decay)],
+        ["rank IC", *(_number(point.rank_ic, "+.4f") for point in decay)],
+        ["t", *(_number(point.rank_ic_t, "+.1f") for point in decay)],
+    ]
+
+
+def decile_table(deciles: Sequence[QuantileMean]) -> list[list[str]]:
+    """Return mean labels by decile as a table of two rows, with the difference of the outer deciles at the end."""
+    spread = deciles[-1].mean - deciles[0].mean
+    return [
+        ["decile", *(str(decile.quantile) for decile in deciles), "top less bottom"],
+        ["mean label", *(_number(decile.mean, "+.5f") for decile in deciles), _number(spread, "+.5f")],
+    ]
 
 
 def write_card(
@@ -89,16 +111,22 @@ A {config.model.kind} model of the sleeve {folder.sleeve}: label `{data.label}` 
 
 ## Out of fold
 
-{_markdown(table)}
+{markdown(table)}
 
 IC and rank IC are means of daily correlations with the label; t is Newey-West with at least {lags} lags.
 Errors are against the target that was fitted. Paths share data: their spread is no standard error.
 
-{_markdown(regimes)}
+{markdown(regimes)}
+
+The score averaged over paths, against the label that starts some sessions later, and by decile of each date:
+
+{markdown(decay_table(evaluation.decay))}
+
+{markdown(decile_table(evaluation.deciles))}
 
 ## Features that matter
 
-{_markdown(features)}
+{markdown(features)}
 
 ## Probability
 
@@ -115,7 +143,7 @@ between dates. A backtest of a signal says nothing about costs, capacity or the 
 
 
 def write_plots(folder: RunFolder, evaluation: Evaluation, calibration: Calibration) -> None:
-    """Draw rank_ic.png (cumulative, per path), importances.png and calibration.png."""
+    """Draw rank_ic.png (cumulative, per path), signal.png (decay, deciles), importances.png and calibration.png."""
     from matplotlib.figure import Figure
 
     def saved(figure: Figure, name: str) -> None:
@@ -131,6 +159,12 @@ def write_plots(folder: RunFolder, evaluation: Evaluation, calibration: Calibrat
     axes.set(title="Cumulative daily rank IC, out of fold", ylabel="sum of rank IC")
     axes.legend(fontsize=8, ncols=2)
     saved(figure, "rank_ic")
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    draw_decay(left, evaluation.decay)
+    draw_deciles(right, evaluation.deciles)
+    saved(figure, "signal")
 
     shown = evaluation.importances[: 2 * _TOP_FEATURES][::-1]
     figure = Figure(figsize=(9, 1.2 + 0.25 * len(shown)), layout="constrained")
@@ -149,6 +183,20 @@ def write_plots(folder: RunFolder, evaluation: Evaluation, calibration: Calibrat
     saved(figure, "calibration")
 
 
+def draw_decay(axes: "Axes", decay: Sequence[DecayPoint]) -> None:
+    """Draw rank IC by lag."""
+    axes.plot([point.lag for point in decay], [point.rank_ic for point in decay], marker="o")
+    axes.axhline(0, color="black", linewidth=0.5)
+    axes.set(title="Rank IC with later labels", xlabel="sessions later", ylabel="mean rank IC")
+
+
+def draw_deciles(axes: "Axes", deciles: Sequence[QuantileMean]) -> None:
+    """Draw the mean label by decile of the score."""
+    axes.bar([decile.quantile for decile in deciles], [decile.mean for decile in deciles])
+    axes.axhline(0, color="black", linewidth=0.5)
+    axes.set(title="Mean label by decile", xlabel="decile of the score", xticks=[d.quantile for d in deciles])
+
+
 def _unit(config: TrainingConfig) -> str:
     if config.task == "top_bottom":
         return f"log-odds of ending in the top rather than the bottom {config.tail_fraction:.0%} of the date"
@@ -159,7 +207,8 @@ def _unit(config: TrainingConfig) -> str:
     }[config.target]
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as a Markdown table; the first is its heading."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 

@@ -19,7 +19,8 @@ from trademl.artifacts.run_folder import RunFolder, RunManifest, run_id
 from trademl.clock import Clock, utc_now
 from trademl.config.home import Home
 from trademl.errors import ArtifactError, LeakageError
-from trademl.governance.ledger import record_audit, record_run, record_trial
+from trademl.governance.ledger import begin_attempt, record_audit, record_events, record_run, record_trial, trial_id
+from trademl.governance.returns import record_run_returns, recorded_runs
 from trademl.governance.tracking import TrackedRun, track
 from trademl.lake.files import FileLock
 from trademl.lake.layout import layout_of
@@ -28,6 +29,7 @@ from trademl.lake.snapshot import snapshot_batches
 from trademl.models.base import ModelConfig
 from trademl.training.config import SleeveTables, TrainingConfig
 from trademl.training.cross_validate import Progress, Silent, cross_validate
+from trademl.training.data_audit import audit_training_data
 from trademl.training.dataset import TrainingData, load_training, resolve_label, session_range, spans_sql
 from trademl.training.evaluate import evaluate, plain, write_metrics
 from trademl.training.final import calibrate, fit_final, write_features
@@ -165,11 +167,26 @@ class _Run:
     now: Clock
 
     def train(self) -> int:
-        """Do everything up to the manifest; return how many splits an earlier command had finished."""
+        """Do everything up to the manifest; return how many splits an earlier command had finished.
+
+        The attempt is noted before its first fit, and how it ended; one that was killed has a beginning and no end.
+        """
+        self._note("started")
+        attempt = begin_attempt(layout_of(self.home), trial=self._trial(), run_id=self.folder.run_id, now=self.now)
+        try:
+            resumed = self._train(attempt)
+        except BaseException as error:
+            said = "refused" if isinstance(error, LeakageError) else "failed"
+            first_line = (str(error).splitlines() or [type(error).__name__])[0]
+            self._event(attempt, said, detail=first_line)
+            raise
+        self._event(attempt, "finished")
+        return resumed
+
+    def _train(self, attempt: int) -> int:
         data, folder = self.data, self.folder
         layout = layout_of(self.home)
         splitter = make_splitter(self.config.validation)
-        self._note("started")
         self.told.stage(f"auditing {splitter.n_splits} splits of {len(data):,} rows")
         try:
             rows = audit(
@@ -181,6 +198,10 @@ class _Run:
                 run_id=folder.run_id,
                 now=self.now,
             )
+            self.told.stage("auditing features, labels and weights against the bars as they landed")
+            rows += audit_training_data(
+                self.snapshot, self.sleeve, data, self.gate.excluded, run_id=folder.run_id, now=self.now
+            )
         except LeakageError:
             self._note("refused")
             snapshot_batches(layout, now=self.now)
@@ -189,6 +210,7 @@ class _Run:
         checkpoints = folder.path / "checkpoints"
         self.told.stage(f"fitting {self.config.model.kind} on {splitter.n_splits} splits")
         validated = cross_validate(data, splitter, self.model, checkpoints, self.told)
+        self._event(attempt, "split", [(result.split_id, result.seconds) for result in validated.splits])
         self.told.stage("measuring and storing out-of-fold predictions")
         evaluation = evaluate(data, validated, self.config.task)
         write_metrics(folder, evaluation)
@@ -230,6 +252,21 @@ class _Run:
             versions=library_versions(),
         )
         return validated.resumed
+
+    def _trial(self) -> str:
+        return trial_id(self.sleeve.name, self.data.label, self.config.hash())
+
+    def _event(self, attempt: int, event: Any, splits: Any = ((-1, 0.0),), detail: str = "") -> None:
+        record_events(
+            layout_of(self.home),
+            trial=self._trial(),
+            run_id=self.folder.run_id,
+            attempt=attempt,
+            event=event,
+            splits=splits,
+            detail=detail,
+            now=self.now,
+        )
 
     def _note(self, status: Any) -> None:
         record_trial(
@@ -280,7 +317,7 @@ def _register(
         config_hash=config.hash(),
         data_hash=manifest.data_hash,
         status="finished",
-        returns_ref=f"preds.oof run_id={folder.run_id}",
+        returns_ref=f"ops.trial_returns run_id={folder.run_id}",
         now=now,
     )
     record_run(
@@ -298,10 +335,24 @@ def _register(
         now=now,
     )
     snapshot_batches(layout, now=now)
+    _keep_returns(home, folder.run_id, sleeve.name, label, now)
     if not mlflow:
         return None
     told.stage("logging to MLflow")
     return track(home, _tracked(manifest, folder, label))
+
+
+def _keep_returns(home: Home, run: str, sleeve: str, label: str, now: Clock) -> None:
+    """Keep the daily returns of the run's predictions, once; a warehouse built before the mart existed has none yet."""
+    layout = layout_of(home)
+    if run in recorded_runs(layout):
+        return
+    with read_snapshot(home, now=now) as snapshot:
+        if "marts.run_returns" not in snapshot.manifest.views:
+            return
+        kept = record_run_returns(layout, snapshot.con, run_id=run, sleeve=sleeve, label=label, now=now)
+    if kept:
+        snapshot_batches(layout, now=now)
 
 
 def _tracked(manifest: RunManifest, folder: RunFolder, label: str) -> TrackedRun:

@@ -1,7 +1,8 @@
 """Turn scores into probabilities, and measure how honest probabilities are.
 
 Fitted calibrators are plain numbers (knots, or two coefficients) kept as JSON, so that SQL, Python and ONNX apply the
-same function. Applying needs numpy only.
+same function, bit for bit: :func:`apply` uses only operations that IEEE 754 fixes to the last bit, and
+``validation.calibration_sql`` and ``models.onnx_calibrator`` repeat them in its order. Applying needs numpy only.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trademl.errors import ModelError
+from trademl.validation.sigmoid import sigmoid
 
 FloatArray = NDArray[np.float64]
 Clip = tuple[float, float]
@@ -25,7 +27,7 @@ class Knots:
     """A non-decreasing piecewise-linear function: ``y`` at ``x``, straight between, constant outside.
 
     Attributes:
-        x: scores, strictly increasing, shape (k,), k >= 1.
+        x: scores, strictly increasing, shape (k,), k >= 1; the last less the first is a finite number.
         y: probabilities at them, non-decreasing, in [0, 1], shape (k,).
     """
 
@@ -33,8 +35,10 @@ class Knots:
     y: FloatArray
 
     def __post_init__(self) -> None:
-        x, y = np.asarray(self.x, dtype=np.float64), np.asarray(self.y, dtype=np.float64)
+        # Adding 0 turns -0.0 into 0.0, which the engines would not tell apart in the same way.
+        x, y = np.asarray(self.x, dtype=np.float64) + 0.0, np.asarray(self.y, dtype=np.float64) + 0.0
         fits = x.ndim == 1 and x.shape == y.shape and len(x) > 0 and bool(np.isfinite(x).all() and np.isfinite(y).all())
+        fits = fits and float(x[-1]) - float(x[0]) < np.inf
         if not fits or bool((np.diff(x) <= 0).any() or (np.diff(y) < 0).any()) or y[0] < 0 or y[-1] > 1:
             raise ModelError(
                 f"{x.size} knots in x and {y.size} in y are not a calibration curve",
@@ -42,6 +46,19 @@ class Knots:
             )
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "y", y)
+
+    @property
+    def slope(self) -> FloatArray:
+        """Rise from each knot to the next, per unit of score; 0 from the last one. Shape (k,)."""
+        # Between neighbouring tiny numbers the rise overflows; a finite one times a distance of 0 is 0, not NaN.
+        with np.errstate(over="ignore"):
+            rise = np.diff(self.y) / np.diff(self.x)
+        return np.append(np.minimum(rise, np.finfo(np.float64).max), 0.0)
+
+    @property
+    def ceiling(self) -> FloatArray:
+        """Probability at the next knot, which rounding must not overshoot; at the last one its own. Shape (k,)."""
+        return np.append(self.y[1:], self.y[-1])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers for JSON; reading them back gives the same function, bit for bit."""
@@ -84,9 +101,11 @@ def apply(calibrator: Calibrator, score: FloatArray, *, clip: Clip | None = None
     """Return the probability of each score, in the shape given; NaN stays NaN. ``clip`` bounds it, as (0.01, 0.99)."""
     values = np.asarray(score, dtype=np.float64)
     if isinstance(calibrator, Knots):
-        result = np.asarray(np.interp(values, calibrator.x, calibrator.y))
+        result = _interpolated(calibrator, values)
     else:
-        result = _sigmoid(-(calibrator.a * values + calibrator.b))
+        # An infinite score is far out on its side; infinity times a slope of 0 is NaN.
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = sigmoid(-(calibrator.a * values + calibrator.b))
     return result if clip is None else np.clip(result, *clip)
 
 
@@ -141,7 +160,7 @@ def fit_platt(score: FloatArray, y: FloatArray, weight: FloatArray | None = None
     beta = np.array([0.0, np.log((negative + 1) / (positive + 1))])
     loss = _platt_loss(beta, design, target, mass)
     for _ in range(100):
-        probability = _sigmoid(-(design @ beta))
+        probability = sigmoid(-(design @ beta))
         gradient = design.T @ (mass * (target - probability))
         if float(np.abs(gradient).max()) <= 1e-12 * float(mass.sum()):
             break
@@ -322,9 +341,12 @@ def _platt_loss(beta: FloatArray, design: FloatArray, target: FloatArray, mass: 
     return float(mass @ (np.logaddexp(0.0, exponent) - (1 - target) * exponent))
 
 
-def _sigmoid(z: FloatArray) -> FloatArray:
-    small = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, small) / (1.0 + small)
+def _interpolated(knots: Knots, score: FloatArray) -> FloatArray:
+    """Return the curve at ``score``, rounded once per operation: np.interp may fuse two of them, on ARM for one."""
+    inside = np.clip(score, knots.x[0], knots.x[-1])
+    at = np.searchsorted(knots.x, inside, side="right") - 1
+    line = knots.slope[at] * (inside - knots.x[at]) + knots.y[at]
+    return np.asarray(np.minimum(line, knots.ceiling[at]), dtype=np.float64)
 
 
 def _clean(

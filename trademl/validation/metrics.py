@@ -132,6 +132,25 @@ def newey_west_t(series: FloatArray, *, lags: int | None = None) -> float:
     return float(values.mean() / np.sqrt(variance / n)) if variance > 0 else np.nan
 
 
+def ranks_within_dates(values: FloatArray, dates: NDArray[Any]) -> FloatArray:
+    """Rank each value within its date from 1, ties sharing the average rank; every value must be finite.
+
+    Raises:
+        ModelError: the arrays differ in length, or a value is not finite.
+
+    >>> ranks_within_dates(np.array([0.2, 0.1, 0.2, 7.0]), np.array([0, 0, 0, 1])).tolist()
+    [2.5, 1.0, 2.5, 1.0]
+    """
+    found, days = np.asarray(values, dtype=np.float64), np.asarray(dates)
+    if found.shape != days.shape or found.ndim != 1 or not bool(np.isfinite(found).all()):
+        strange = int((~np.isfinite(found)).sum())
+        raise ModelError(
+            f"values have shape {found.shape}, {strange} of them not finite; dates have shape {days.shape}",
+            remedy="give one finite value and one date per row",
+        )
+    return _ranks_by_day(found, _days(days)[1])
+
+
 def rmse(yhat: FloatArray, y: FloatArray) -> float:
     """Root mean squared error, in the units of ``y``."""
     yhat, y = _finite(yhat, y)

@@ -15,8 +15,12 @@ versions as (
 latest as (
     select
         decision_id,
+        sequence,
+        action,
         run_id,
         sleeve,
+        label,
+        previous_run_id,
         bar,
         value,
         bound,

@@ -1,0 +1,105 @@
+"""Rows that should not be there, and features that are not those of their source.
+
+Checks:
+
+    row_duplicated               an entity and date that has several rows
+    row_after_as_of              rows decided, ended or known after the last session of the data
+    feature_differs_from_source  training rows whose features are not those of the feature table, same entity and date
+    bar_without_features         bars known at their decision without a row of features: symbols or dates were dropped
+"""
+
+from datetime import date
+
+from trademl.governance.audit import AuditRow
+from trademl.governance.data_audit.scope import PriceTables, Scope
+from trademl.lake.names import identifier, quoted
+
+
+def audit_rows(scope: Scope, as_of: date | None) -> list[AuditRow]:
+    """Count duplicates, rows from the future, and features that were swapped on the way to training.
+
+    Args:
+        scope: the audit.
+        as_of: last session with data; None: the last one with a bar, where prices are given.
+    """
+    return [_duplicates(scope), _future(scope, as_of), _sources(scope)]
+
+
+def audit_bars(scope: Scope, prices: PriceTables) -> AuditRow:
+    """Count bars of the audited dates without a row of features."""
+    bars, missing, examples = scope.one(f"""
+        with known as (
+            select series.entity, series.t, sessions.date
+            from {scope.table("series")} as series
+            inner join {prices.calendar} as sessions on series.t = sessions.session_index
+            where {scope.in_dates("sessions.date")}
+        ),
+        present as (
+            select codes.entity, features.date
+            from {scope.sleeve.features_table} as features
+            inner join {scope.table("codes")} as codes on features.{scope.entity} = codes.name
+        )
+        select
+            (select count(*) from known), count(*), list(distinct codes.name order by codes.name)[1:5]
+        from (from known anti join present using (entity, date)) as missing
+        inner join {scope.table("codes")} as codes using (entity)
+    """)
+    named = f", of {', '.join(examples)}" if examples else ""
+    text = f"{missing} of {bars} bars have no row in {scope.sleeve.features_table}{named}"
+    return scope.found("bar_without_features", missing, bars, text)
+
+
+def _duplicates(scope: Scope) -> AuditRow:
+    rows, extra, examples = scope.one(f"""
+        select sum(n), sum(n - 1), list(name || ' ' || date order by name, date) filter (where n > 1)[1:3]
+        from (select entity, date, count(*) as n from {scope.table("rows")} group by entity, date)
+        inner join {scope.table("codes")} using (entity)
+    """)
+    named = f": {', '.join(examples)}" if examples else ""
+    return scope.found("row_duplicated", extra, rows, f"{extra} of {rows} rows repeat an entity and date{named}")
+
+
+def _future(scope: Scope, as_of: date | None) -> AuditRow:
+    last = as_of
+    if last is None and scope.prices is not None:
+        last = scope.all(f"select max(date) from {scope.prices.bars}")[0][0]
+    if last is None:
+        return scope.found("row_after_as_of", 0, 0, "the last session of the data is not given")
+    rows, late = scope.one(f"""
+        select count(*), count_if(
+            date > date '{last}' or label_end_date > date '{last}'
+            or known_at > (select max(decision_at) from {scope.calendar} where date <= date '{last}')
+        )
+        from {scope.table("rows")}
+    """)
+    return scope.found("row_after_as_of", late, rows, f"{late} of {rows} rows are from after {last}")
+
+
+def _sources(scope: Scope) -> AuditRow:
+    table = scope.sleeve.features_table
+    sourced, trained = scope.columns(table), scope.columns(scope.sleeve.training)
+    shared = [name for name in scope.features if name in sourced and name in trained]
+    others = [name for name in scope.features if name not in sourced]
+    text = f"; not in {table}: {', '.join(others)}" if others else ""
+    if not shared:
+        return scope.found("feature_differs_from_source", 0, 0, f"no feature to compare{text}")
+
+    def bits(alias: str) -> str:
+        return f"hash({', '.join(f'{alias}.{identifier(name)}' for name in shared)})"
+
+    rows, without, differ = scope.one(f"""
+        select
+            count(*),
+            count_if(features.{scope.entity} is null),
+            count_if(features.{scope.entity} is not null and {bits("training")} <> {bits("features")})
+        from {scope.sleeve.training} as training
+        left join {table} as features
+            on training.{scope.entity} = features.{scope.entity} and training.date = features.date
+        where training.label = {quoted(scope.label)} and {scope.in_dates("training.date")}
+    """)
+    return scope.found(
+        "feature_differs_from_source",
+        without + differ,
+        rows,
+        f"{len(shared)} features of {rows} rows: {differ} rows differ from {table}, {without} are not there{text}",
+    )
