@@ -72,6 +72,7 @@ def test_imports_point_downwards(copy: Path) -> None:
         ("schema.py", "from trademl import clock", "downwards"),
         ("training/__init__.py", "import mlflow", "mlflow"),
         ("validation/__init__.py", "import pathlib", "pure mathematics"),
+        ("governance/router.py", "import legacy.score", "legacy"),
     ],
 )
 def test_a_forbidden_import_is_found(copy: Path, module: str, line: str, contract: str) -> None:

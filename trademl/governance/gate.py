@@ -397,7 +397,7 @@ def _shadow(evidence: Evidence, policy: PromotionPolicy) -> list[Bar]:
         float(shadow.sessions) if shadow else 0.0,
         float(policy.min_shadow_sessions),
         "the number of sessions scored in shadow",
-        "score the challenger with --shadow until it has them",
+        "run `trademl shadow equities RUN` until it has them",
     )
     if policy.min_shadow_sessions == 0:
         return [sessions]

@@ -95,7 +95,9 @@ def _exits(scope: Scope, rule: _Rule, rules: Rules) -> None:
         "exits",
         f"""
         with listings as (
-            select entity, listing, max(t) as last_t, max_by(cum, t) as last_cum, max_by(suspects, t) as last_suspects
+            select
+                entity, listing, min(t) as first_t, max(t) as last_t,
+                max_by(cum, t) as last_cum, max_by(suspects, t) as last_suspects
             from {series} group by entity, listing
         ),
         followed as (
@@ -109,7 +111,7 @@ def _exits(scope: Scope, rule: _Rule, rules: Rules) -> None:
         ),
         planned as (
             select
-                followed.*, listings.last_t, listings.last_cum, listings.last_suspects,
+                followed.*, listings.first_t, listings.last_t, listings.last_cum, listings.last_suspects,
                 case when leaving.listing = followed.listing then leaving.t end as exit_t,
                 leaving.cum as exit_cum, leaving.suspects as exit_suspects
             from followed
@@ -117,7 +119,7 @@ def _exits(scope: Scope, rule: _Rule, rules: Rules) -> None:
             inner join listings on followed.entity = listings.entity and followed.listing = listings.listing
         )
         select
-            entity, t, listing, own_cum, own_suspects, has_entry, entry_cum, entry_suspects,
+            entity, t, listing, first_t, own_cum, own_suspects, has_entry, entry_cum, entry_suspects,
             case
                 when exit_t is not null then exit_t
                 when last_t + {rules.delisted_after_sessions} <= (select max(t) from {series})
@@ -162,8 +164,12 @@ def _barriers(scope: Scope, rules: Rules) -> None:
                 sqrt(greatest(
                     sum(bars.log_return * bars.log_return) - pow(sum(bars.log_return), 2) / 20, 0
                 ) / 19) as sigma
-            from (select entity, t, unnest(range(t - 19, t + 1)) as s from {scope.table("exits")}) as asked
-            inner join {series} as bars on asked.entity = bars.entity and asked.s = bars.t
+            from (
+                select entity, t, listing, unnest(range(t - 19, t + 1)) as s from {scope.table("exits")}
+                where t - first_t >= 20
+            ) as asked
+            inner join {series} as bars
+                on asked.entity = bars.entity and asked.s = bars.t and asked.listing = bars.listing
             group by asked.entity, asked.t
             having count(*) >= 16
         ),

@@ -245,7 +245,10 @@ def _universe(scope: Scope, prices: PriceTables, expected: str, stored: str) -> 
     """Compare the cross-sections of the sampled days; a row of the feature table that no bar explains counts too."""
     compared, missing, foreign, examples = scope.one(f"""
         with should as (select entity, day from {expected} where is_sampled and is_judged and in_universe),
-        unsure as (select entity, day from {expected} where not is_judged),
+        unsure as (
+            select entity, day from {expected} where not is_judged
+            union select entity, t from {scope.table("late")} where {"true" if prices.landed_bars is None else "false"}
+        ),
         have as (
             select entity, day from {stored} where in_universe and day in (select t from {scope.table("days")})
             except select entity, day from unsure
