@@ -1,7 +1,7 @@
 """Is every kind of leak refused, and by the check that is about it?
 
 A small simulated market goes through the product's own commands in a home of its own: simulate, ingest in two steps
-with late corrections between them, build twice. Then one leak after the other is planted (benchmarks/leaks.py) in a
+with late corrections between them, build twice. Then one leak after the other is planted (benchmarks/leaks/) in a
 private copy of the snapshot, in the matrix or in the splits, and the run's whole audit looks at it: data, history,
 matrix, splits. The control is the same without a leak.
 
@@ -22,18 +22,24 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.leaks import EMBARGO, FEATURES, FOLDS, LABEL, LEAKS, TEST_FOLDS, Leak, cpcv, own
+from benchmarks.leaks import EMBARGO, FOLDS, LABEL, TEST_FOLDS, Leak, own
+from benchmarks.leaks.features import FEATURE_LEAKS
+from benchmarks.leaks.fits import MATRIX_LEAKS, SPLIT_LEAKS, cpcv
+from benchmarks.leaks.labels import LABEL_LEAKS
+from benchmarks.leaks.rows import ROW_LEAKS
 from benchmarks.planted_signal import trademl
 from trademl.config.home import Home
 from trademl.governance.assignments import write_assignments
 from trademl.governance.audit import AuditRow, audit_splits
-from trademl.governance.data_audit import Past, Rules, audit_data, audit_matrix, compare_past, price_tables
+from trademl.governance.data_audit import Rules, audit_data, audit_matrix, compare_past, price_tables
+from trademl.governance.data_audit.history import earlier_build, past_of
 from trademl.lake.reading import Snapshot
 from trademl.sleeves.equities import EQUITIES, EquitiesConfig
 from trademl.training.dataset import load_training, resolve_features, spans_sql
 from trademl.validation.cpcv import CombinatorialPurgedCV
 from trademl.warehouse.read import read_snapshot
 
+LEAKS = (*LABEL_LEAKS, *FEATURE_LEAKS, *ROW_LEAKS, *MATRIX_LEAKS, *SPLIT_LEAKS)
 SYMBOLS, SESSIONS, SEED, CORRECTIONS = 100, 460, 11, 60
 FIRST_PART, CORRECTED_AT = 400, 430
 
@@ -109,7 +115,10 @@ def _audited(home: Home, snapshot: Snapshot, leak: Leak | None, folder: Path) ->
     con = snapshot.con
     as_of = snapshot.manifest.as_of
     prices = price_tables(snapshot, Rules.read(home.dbt_project / "dbt_project.yml"))
-    past = _before(snapshot)
+    earlier = earlier_build(snapshot)
+    if earlier is None:
+        sys.exit(f"{home.root} has no snapshot of its first build")
+    past = past_of(snapshot, earlier, EQUITIES)
     if leak is not None:
         own(con, leak.tables)
         for statement in leak.sql:
@@ -145,18 +154,6 @@ def _audited(home: Home, snapshot: Snapshot, leak: Leak | None, folder: Path) ->
         paths=CombinatorialPurgedCV(FOLDS, TEST_FOLDS, EMBARGO).n_paths,
     )
     return rows
-
-
-def _before(snapshot: Snapshot) -> Past:
-    """Return the state of the first build, read from its own snapshot."""
-    from trademl.governance.data_audit.history import _earlier, _relation
-
-    earlier = _earlier(snapshot)
-    if earlier is None or earlier.as_of is None:
-        sys.exit("the home has no snapshot of its first build")
-    tables = (earlier.tables[name] for name in (FEATURES, "silver.equity_bars", "silver.universe_members"))
-    features, bars, members = (_relation(snapshot, None, table) for table in tables)
-    return Past(features, bars, members, earlier.as_of)
 
 
 def line(item: Judgement) -> str:
@@ -197,7 +194,8 @@ def main() -> int:
     planted = [item for item in found if item.leak]
     checks = {item.leak.check for item in planted if item.leak}
     print(
-        f"{sum(item.holds for item in planted)} of {len(planted)} leaks refused by their own check; {len(checks)} checks "
+        f"{sum(item.holds for item in planted)} of {len(planted)} leaks refused by their own check; {len(checks)} "
+        "checks "
         f"at work; {sum(item.seconds for item in found):.0f} s"
     )
     return 0 if all(item.holds for item in found) else 1

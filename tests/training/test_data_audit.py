@@ -1,4 +1,4 @@
-"""The audit of training data as a step of a run: it is asked for the run's own rows, and what it finds stops the run."""
+"""The audit of training data as a step of a run: it gets the run's own rows, and what it finds stops the run."""
 
 from datetime import datetime
 from typing import Any

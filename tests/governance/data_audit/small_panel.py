@@ -114,12 +114,18 @@ def frames() -> Frames:
     landed = versions()
     sessions = range(SESSIONS + FUTURE)
     calendar = pd.DataFrame(
-        {"date": [day(t) for t in sessions], "session_index": list(sessions), "decision_at": [decision(t) for t in sessions]}
+        {
+            "date": [day(t) for t in sessions],
+            "session_index": list(sessions),
+            "decision_at": [decision(t) for t in sessions],
+        }
     )
     rows = [_bar(version) for symbol in SYMBOLS for version in landed[symbol]]
     every = pd.DataFrame(rows)
     latest = every.sort_values("known_at").groupby(["symbol", "date"], as_index=False).last()
-    members = pd.DataFrame([(s, day(t)) for s in SYMBOLS for t in range(SESSIONS) if is_member(s, t)], columns=["symbol", "date"])
+    members = pd.DataFrame(
+        [(s, day(t)) for s in SYMBOLS for t in range(SESSIONS) if is_member(s, t)], columns=["symbol", "date"]
+    )
     series = {
         (symbol, t): oracle.listing(bars, t)
         for symbol in SYMBOLS
@@ -143,12 +149,17 @@ def frames() -> Frames:
     regime = pd.DataFrame({"date": market["date"], "regime": [None] * len(market)})
     features = pd.DataFrame(
         [
-            {"symbol": key[0], "date": day(key[1]), "sector": "AB"[SYMBOLS.index(key[0]) % 2], "in_universe": in_universe[key],
-             "known_at": max(bar_known(bar) for bar in value.bars if bar is not None),
-             **oracle.raw_features(value, benchmark)}
+            {
+                "symbol": key[0],
+                "date": day(key[1]),
+                "sector": "AB"[SYMBOLS.index(key[0]) % 2],
+                "in_universe": in_universe[key],
+                "known_at": max(bar_known(bar) for bar in value.bars if bar is not None),
+                **oracle.raw_features(value, benchmark),
+            }
             for key, value in series.items()
         ]
-    )  # fmt: skip
+    )
     features = _with_twins(features)
     return Frames(calendar, every, latest, members, market, regime, features, _labels(landed, series))
 
@@ -177,7 +188,7 @@ def _bar(version: Version) -> dict[str, Any]:
 
 def _with_twins(features: pd.DataFrame) -> pd.DataFrame:
     names = [name for name in features if name not in ("symbol", "date", "sector", "in_universe", "known_at")]
-    features = features.astype({name: "float32" for name in names})
+    features = features.astype(dict.fromkeys(names, "float32"))
     members = features[features["in_universe"]]
     for name in TWINNED:
         by_date = members.groupby("date")[name]
@@ -220,7 +231,7 @@ def _labels(landed: dict[str, list[Version]], series: dict[tuple[str, int], Any]
 def connect() -> duckdb.DuckDBPyConnection:
     """A database of its own with the tables; the training table is one too, so that a test can plant in either."""
     made = frames()
-    con = duckdb.connect(config={"threads": 2})
+    con = duckdb.connect(config={"threads": 1})
     con.execute("set enable_progress_bar = false")
     for schema in ("silver", "gold"):
         con.execute(f"create schema {schema}")
@@ -235,7 +246,13 @@ def connect() -> duckdb.DuckDBPyConnection:
         (
             "gold.equities_labels",
             made.labels,
-            {"date": "date", "label_end_date": "date", "end_index": "integer", "value": "double", "session_index": "integer"},
+            {
+                "date": "date",
+                "label_end_date": "date",
+                "end_index": "integer",
+                "value": "double",
+                "session_index": "integer",
+            },
         ),
     ):
         con.register("frame", frame)
@@ -251,7 +268,7 @@ def connect() -> duckdb.DuckDBPyConnection:
     con.execute("update gold.equities_labels set value = null where isnan(value)")
     con.execute("update gold.equities_labels set uniqueness_weight = null where isnan(uniqueness_weight)")
     con.execute(
-        f"""
+        """
         create table gold.equities_training as
         select f.*, l.label, l.outcome, l.value, l.session_index, l.end_index, l.label_end_date, l.uniqueness_weight,
             pow(2, (f.date - date '2000-01-01') / 730.0::double) as time_decay_weight,
@@ -267,7 +284,9 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 def feature_names(con: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     """Every feature column."""
-    return tuple(name for name, kind, *_ in con.execute("describe gold.equities_features").fetchall() if kind == "FLOAT")
+    return tuple(
+        name for name, kind, *_ in con.execute("describe gold.equities_features").fetchall() if kind == "FLOAT"
+    )
 
 
 def scoped(

@@ -8,7 +8,7 @@ features, and older data that landed since with the claim of having been known i
 ``--known-at close``, a first membership file).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import duckdb
@@ -38,33 +38,53 @@ class Past:
 
 def audit_history(snapshot: Snapshot, sleeve: Sleeve, *, run_id: str, now: Clock = utc_now) -> AuditRow:
     """Compare the features with those of the last snapshot of another build that is still kept."""
-    stamp = sql_utc(now())
-    earlier = _earlier(snapshot)
-    if earlier is None:
-        text = "no snapshot of an earlier build is kept"
-        return AuditRow(run_id, WHOLE_RUN, CHECK, 0, 0, text, stamp)
+
+    def nothing(detail: str, compared: int = 0) -> AuditRow:
+        return AuditRow(run_id, WHOLE_RUN, CHECK, 0, compared, detail, sql_utc(now()))
+
+    earlier = earlier_build(snapshot)
+    if earlier is None or earlier.as_of is None:
+        return nothing("no snapshot of an earlier build is kept")
     if earlier.definition_hash != snapshot.manifest.definition_hash:
-        text = f"snapshot {earlier.seq} was built from other definitions"
-        return AuditRow(run_id, WHOLE_RUN, CHECK, 0, 0, text, stamp)
+        return nothing(f"snapshot {earlier.seq} was built from other definitions")
+    if any(name not in tables for name in _tables(sleeve) for tables in (earlier.tables, snapshot.manifest.tables)):
+        return nothing(f"snapshot {earlier.seq} or this one lacks one of {', '.join(_tables(sleeve))}")
     changed = _changed_files(earlier, snapshot.manifest, sleeve.features_table)
-    if not changed or earlier.as_of is None:
-        compared = earlier.tables[sleeve.features_table].rows if sleeve.features_table in earlier.tables else 0
-        text = f"every year of {sleeve.features_table} in snapshot {earlier.seq} is still the same file"
-        return AuditRow(run_id, WHOLE_RUN, CHECK, 0, compared, text, stamp)
-    past = Past(
-        _relation(snapshot, changed, earlier.tables[sleeve.features_table]),
-        _relation(snapshot, None, earlier.tables["silver.equity_bars"]),
-        _relation(snapshot, None, earlier.tables["silver.universe_members"]),
-        earlier.as_of,
-    )
+    if not changed:
+        rows = earlier.tables[sleeve.features_table].rows
+        return nothing(f"every year of {sleeve.features_table} in snapshot {earlier.seq} is still the same file", rows)
     try:
-        row = compare_past(snapshot.con, sleeve, past, run_id=run_id, now=now)
+        row = compare_past(snapshot.con, sleeve, past_of(snapshot, earlier, sleeve, changed), run_id=run_id, now=now)
     except duckdb.IOException:
         # Garbage collection of old snapshots may overtake a reader that holds the current one only.
-        text = f"snapshot {earlier.seq} was removed meanwhile"
-        return AuditRow(run_id, WHOLE_RUN, CHECK, 0, 0, text, stamp)
-    return AuditRow(
-        run_id, WHOLE_RUN, CHECK, row.violations, row.compared, f"snapshot {earlier.seq}: {row.detail}", stamp
+        return nothing(f"snapshot {earlier.seq} was removed meanwhile")
+    return replace(row, detail=f"snapshot {earlier.seq}: {row.detail}")
+
+
+def earlier_build(snapshot: Snapshot) -> Manifest | None:
+    """Return the newest kept manifest of another build in the same view."""
+    numbers = sorted((int(path.stem) for path in snapshot.layout.manifests.glob("[0-9]*.json")), reverse=True)
+    for number in numbers:
+        if number >= snapshot.manifest.seq:
+            continue
+        try:
+            manifest = read_manifest(snapshot.layout, number)
+        except SnapshotError:
+            # Removed since it was listed.
+            continue
+        if manifest.build_id != snapshot.manifest.build_id:
+            return manifest
+    return None
+
+
+def past_of(snapshot: Snapshot, earlier: Manifest, sleeve: Sleeve, years: set[str] | None = None) -> Past:
+    """Return an earlier state as relations; of the features only the partitions in ``years``, None meaning all."""
+    features, bars, members = (earlier.tables[name] for name in _tables(sleeve))
+    return Past(
+        _relation(snapshot, years, features),
+        _relation(snapshot, None, bars),
+        _relation(snapshot, None, members),
+        earlier.as_of or date.min,
     )
 
 
@@ -137,26 +157,13 @@ def compare_past(
     return AuditRow(run_id, WHOLE_RUN, CHECK, int(changed), int(compared), text, sql_utc(now()))
 
 
-def _earlier(snapshot: Snapshot) -> Manifest | None:
-    """Return the newest kept manifest of another build in the same view."""
-    numbers = sorted((int(path.stem) for path in snapshot.layout.manifests.glob("[0-9]*.json")), reverse=True)
-    for number in numbers:
-        if number >= snapshot.manifest.seq:
-            continue
-        try:
-            manifest = read_manifest(snapshot.layout, number)
-        except SnapshotError:
-            continue
-        if manifest.build_id != snapshot.manifest.build_id:
-            return manifest
-    return None
+def _tables(sleeve: Sleeve) -> tuple[str, str, str]:
+    return sleeve.features_table, "silver.equity_bars", "silver.universe_members"
 
 
 def _changed_files(earlier: Manifest, current: Manifest, table: str) -> set[str]:
     """Return the partitions of a table whose rows of then are not those of now."""
-    if table not in earlier.tables:
-        return set()
-    now = {file.partition: file.sha256 for file in current.tables[table].files} if table in current.tables else {}
+    now = {file.partition: file.sha256 for file in current.tables[table].files}
     return {file.partition for file in earlier.tables[table].files if now.get(file.partition) != file.sha256}
 
 

@@ -92,7 +92,7 @@ def cumulated(bars: str, key: str, rules: Rules) -> str:
             * exclude (total_return, total_gap),
             case when not is_suspect then total_return end as log_return,
             case when not is_suspect then total_gap end as log_gap,
-            sum(case when previous_close is null then 1 else 0 end) over so_far as listing,
+            sum((previous_close is null)::integer) over so_far as listing,
             sum(case when is_suspect then 0.0 else coalesce(total_return, 0.0) end) over so_far as cum,
             sum(ln(split_coefficient)) over so_far as cum_split,
             sum(is_suspect::integer) over so_far as suspects

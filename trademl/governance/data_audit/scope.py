@@ -21,8 +21,8 @@ PREFIX = "data_audit_"
 OPTIONAL = ("outcome", "regime", "time_decay_weight", "uniqueness_weight", "sample_weight")
 """Columns of the training table that are audited where it has them."""
 
-_SAMPLED_ROWS = 12_000
-_DAYS_AT_LEAST, _DAYS_AT_MOST = 24, 120
+_SAMPLED_ROWS = 10_000
+_DAYS_AT_LEAST, _DAYS_AT_MOST = 24, 150
 
 
 class Sleeve(Protocol):
@@ -331,7 +331,7 @@ def _sample(scope: Scope) -> None:
             where {scope.in_dates("date")}
         )
         select date, t, decision_at from numbered
-        where n <= {wanted} or place = n - 1
+        where n <= {wanted} or place in (0, n - 1)
             or place * ({wanted} - 1) // (n - 1) <> (place - 1) * ({wanted} - 1) // (n - 1)
         """,
     )

@@ -109,7 +109,9 @@ def audit_regime(scope: Scope, prices: PriceTables) -> AuditRow:
         stored as (
             select distinct date, regime from {scope.table("rows")}
         )
-        select count(*), count(*) filter (where stored.regime is distinct from due.regime and coalesce(due.ties, 0) = 0)
+        select
+            count(*),
+            count(*) filter (where stored.regime is distinct from due.regime and coalesce(due.ties, 0) <= 0)
         from stored left join due using (date)
     """)
     return scope.found(

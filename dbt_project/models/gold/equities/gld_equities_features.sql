@@ -7,8 +7,8 @@
 {%- set features = equities_features() -%}
 {%- set twinned = equities_features_with_twins() %}
 
--- Not materialized: its readers take a few columns each, and reading the table again is quicker than making a copy. DuckDB joins on its own
--- rowid in two thirds of the time of a number of ours.
+-- Not materialized: its readers take a few columns each, and reading the table again is quicker than making a copy.
+-- DuckDB joins on its own rowid in two thirds of the time of a number of ours.
 with raw_features as not materialized (
     select
         *,

@@ -296,7 +296,8 @@ running as (
         )
 ),
 
--- Sum of 1 / concurrency over all sessions up to and with this one, exact in units of 1e-11 (90,000 sessions stay below 2^53).
+-- Sum of 1 / concurrency over all sessions up to and with this one, exact in units of 1e-11: 90,000 sessions stay
+-- below 2^53.
 weighed as (
     select
         session_key,
