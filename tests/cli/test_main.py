@@ -141,7 +141,9 @@ def test_a_real_interrupt_signal_exits_130(tmp_path: Path) -> None:
     """SIGINT to a real process in the middle of a command gives exit code 130 and no traceback."""
     script = tmp_path / "waits.py"
     script.write_text(
-        "import time, click\n"
+        "import signal, time, click\n"
+        # A job in the background of a shell is born deaf to interrupts, and so are its children.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from trademl.cli.main import TrademlGroup, LazyCommand\n"
         "@click.command()\n"
         "def wait():\n    print('ready', flush=True)\n    time.sleep(60)\n"

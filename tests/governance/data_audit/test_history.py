@@ -1,13 +1,16 @@
 """The past stands still from one snapshot to the next."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 
 import duckdb
 import pytest
 
 from tests.governance.data_audit.small_panel import SLEEVE, connect, day
 from tests.training.market import Market, change, write_market
+from trademl.cli.init import bundle, make_home
 from trademl.config.home import Home
 from trademl.governance.audit import AuditRow
 from trademl.governance.data_audit.history import Past, audit_history, compare_past
@@ -98,9 +101,12 @@ def test_another_membership_excuses_its_dates(con: duckdb.DuckDBPyConnection) ->
     assert "1 more" in row.detail
 
 
-@pytest.fixture
-def published(home: Home) -> Home:
-    """A home with one build, published."""
+@pytest.fixture(scope="module")
+def twice_built(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with two builds of the same rows, both published; nobody changes it."""
+    root = tmp_path_factory.mktemp("twice") / "home"
+    make_home(root, bundle())
+    home = Home(root)
     write_market(home, Market(sessions=40, symbols=4))
     with duckdb.connect(str(home.warehouse)) as database:
         database.execute("create table silver.universe_members (symbol varchar, date date)")
@@ -111,6 +117,15 @@ def published(home: Home) -> Home:
     change(home, build_id="b2")
     change(home, build_id="b3")
     return home
+
+
+@pytest.fixture
+def published(twice_built: Home, tmp_path: Path) -> Home:
+    """A home of the test's own with the same two builds."""
+    root = tmp_path / "home"
+    # Sizes and times of the warehouse file are how a reader knows that nothing was built since.
+    shutil.copytree(twice_built.root, root, copy_function=shutil.copy2)
+    return Home(root)
 
 
 def history(home: Home) -> AuditRow:

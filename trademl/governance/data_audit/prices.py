@@ -198,8 +198,7 @@ def _windows(scope: Scope, prices: PriceTables) -> None:
             cumulated.volume, cumulated.known_at, cumulated.log_return, cumulated.log_gap,
             cumulated.cum - ended.cum_now as x,
             ln(nullif(cumulated.volume, 0)) - cumulated.cum_split as log_volume,
-            coalesce(lead(cumulated.t) over (partition by cumulated.entity, cumulated.day order by cumulated.t),
-                cumulated.day + 1) as until,
+            coalesce(cumulated.next_t, cumulated.day + 1) as until,
             cumulated.day - ended.first_t + 1 as age,
             own.market, today.m_sum, today.m_squares, today.m_count,
             unjudged.entity is null as is_judged

@@ -59,9 +59,9 @@ def lay_out(scope: Scope, prices: PriceTables) -> None:
 def cumulated(bars: str, key: str, rules: Rules) -> str:
     """Return a SELECT of ``bars`` with log returns, the listing each belongs to, and their running sums.
 
-    ``bars`` has one row per ``key`` and session t. Added: log_return (NULL on a listing's first bar and on a suspect
-    one), log_gap (to the open), is_suspect, listing (a count), and the running sums cum (of log returns), cum_split (of
-    log splits) and suspects.
+    ``bars`` has one row per ``key`` and session t. Added: next_t (of the next bar), log_return (NULL on a listing's
+    first bar and on a suspect one), log_gap (to the open), is_suspect, listing (a count), and the running sums cum (of
+    log returns), cum_split (of log splits) and suspects.
     A bar more than ``delisted_after_sessions`` sessions after the last one begins a new listing.
     """
     total = "ln((close + dividend_amount) * split_coefficient / nullif(previous_close, 0))"
@@ -76,7 +76,8 @@ def cumulated(bars: str, key: str, rules: Rules) -> str:
         end, false)"""
     return f"""
         with followed as (
-            select *, lag(close) over by_bar as last_close, t - lag(t) over by_bar as since
+            select
+                *, lag(close) over by_bar as last_close, t - lag(t) over by_bar as since, lead(t) over by_bar as next_t
             from {bars}
             window by_bar as (partition by {key} order by t)
         ),
