@@ -18,6 +18,7 @@ from tests.governance.data_audit.small_panel import (
     connect,
     day,
     feature_names,
+    panel,
 )
 from trademl.errors import DataGateError, LeakageError
 from trademl.governance.audit import WHOLE_RUN, AuditRow, raise_if_leaking
@@ -55,7 +56,7 @@ WITHOUT_PRICES = {
 
 @pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with connect() as database:
+    with panel() as database:
         yield database
 
 
@@ -104,12 +105,13 @@ def test_a_planted_leak_is_refused_by_name(con: duckdb.DuckDBPyConnection, plant
         raise_if_leaking(audited(con))
 
 
-def test_nothing_is_left_behind(con: duckdb.DuckDBPyConnection) -> None:
+def test_nothing_is_left_behind() -> None:
     """An audit leaves no temporary table, also when an error ends it."""
-    con.execute("drop table silver.equity_market")
-    with pytest.raises(duckdb.CatalogException):
-        audited(con)
-    assert con.execute("select count(*) from duckdb_tables() where temporary").fetchall() == [(0,)]
+    with connect() as con:
+        con.execute("drop table silver.equity_market")
+        with pytest.raises(duckdb.CatalogException):
+            audited(con)
+        assert con.execute("select count(*) from duckdb_tables() where temporary").fetchall() == [(0,)]
 
 
 def test_a_label_without_rows_is_an_error(con: duckdb.DuckDBPyConnection) -> None:

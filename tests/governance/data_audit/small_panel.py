@@ -4,7 +4,8 @@ Twelve symbols over 150 weekdays: one is delisted, one splits and pays dividends
 bar that was corrected two sessions later, one arrives late for a day, and one is no member in the second half.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -280,6 +281,22 @@ def connect() -> duckdb.DuckDBPyConnection:
         """
     )
     return con
+
+
+@cache
+def _shared() -> duckdb.DuckDBPyConnection:
+    return connect()
+
+
+@contextmanager
+def panel() -> Iterator[duckdb.DuckDBPyConnection]:
+    """The tables in a transaction of the test's own: what it plants is taken back."""
+    con = _shared()
+    con.execute("begin")
+    try:
+        yield con
+    finally:
+        con.execute("rollback")
 
 
 def feature_names(con: duckdb.DuckDBPyConnection) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.governance.data_audit.small_panel import SLEEVE, connect, day
+from tests.governance.data_audit.small_panel import SLEEVE, day, panel
 from tests.training.market import Market, change, write_market
 from trademl.cli.init import bundle, make_home
 from trademl.config.home import Home
@@ -23,7 +23,7 @@ FEATURES = "gold.equities_features"
 @pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     """The small panel, and what an earlier build knew of it: everything up to session 120."""
-    with connect() as database:
+    with panel() as database:
         for name, table in (
             ("old_features", FEATURES),
             ("old_bars", "silver.equity_bars"),

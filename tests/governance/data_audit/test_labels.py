@@ -15,8 +15,8 @@ from tests.governance.data_audit.small_panel import (
     SESSIONS,
     SILVER_ONLY,
     SLEEVE,
-    connect,
     day,
+    panel,
     scoped,
     versions,
 )
@@ -31,7 +31,7 @@ TRAINING = "gold.equities_training"
 
 @pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with connect() as database:
+    with panel() as database:
         yield database
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.governance.data_audit.small_panel import LABEL, SLEEVE, connect
+from tests.governance.data_audit.small_panel import LABEL, SLEEVE, panel
 from trademl.governance.data_audit.matrix import Target, audit_matrix
 
 TRAINING = "gold.equities_training"
@@ -33,7 +33,7 @@ class Loaded:
 
 @pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with connect() as database:
+    with panel() as database:
         yield database
 
 

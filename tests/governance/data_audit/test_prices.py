@@ -11,9 +11,9 @@ from tests.governance.data_audit.small_panel import (
     LEAVING,
     PRICES,
     SILVER_ONLY,
-    connect,
     day,
     frames,
+    panel,
     scoped,
 )
 from trademl.governance.audit import AuditRow
@@ -25,7 +25,7 @@ FEATURES = "gold.equities_features"
 
 @pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with connect() as database:
+    with panel() as database:
         yield database
 
 

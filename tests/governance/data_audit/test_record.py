@@ -6,7 +6,7 @@ from datetime import datetime
 import duckdb
 import pytest
 
-from tests.governance.data_audit.small_panel import CORRECTED, LATE, LEAVING, PRICES, connect, day, scoped
+from tests.governance.data_audit.small_panel import CORRECTED, LATE, LEAVING, PRICES, day, panel, scoped
 from trademl.governance.audit import AuditRow
 from trademl.governance.data_audit.record import cumulated
 from trademl.governance.data_audit.scope import PriceTables, Rules, Scope
@@ -73,7 +73,7 @@ def record(prices: PriceTables, *changes: str) -> dict[str, list[tuple[object, .
         )
         return []
 
-    with connect() as con:
+    with panel() as con:
         for change in changes:
             con.execute(change)
         scoped(con, look, prices=prices)

@@ -6,7 +6,7 @@ from datetime import date
 import duckdb
 import pytest
 
-from tests.governance.data_audit.small_panel import PRICES, connect, day, scoped
+from tests.governance.data_audit.small_panel import PRICES, day, panel, scoped
 from trademl.governance.audit import AuditRow
 from trademl.governance.data_audit.rows import audit_bars, audit_rows
 
@@ -15,7 +15,7 @@ TRAINING = "gold.equities_training"
 
 @pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with connect() as database:
+    with panel() as database:
         yield database
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.governance.data_audit.small_panel import LABEL, PRICES, SLEEVE, connect, day
+from tests.governance.data_audit.small_panel import LABEL, PRICES, SLEEVE, day, panel
 from tests.training.market import Market, write_market
 from trademl.config.home import Home
 from trademl.errors import ConfigError
@@ -50,7 +50,7 @@ def test_unreadable_rules_are_refused(tmp_path: Path, text: str) -> None:
 
 def test_sampled_days_reach_from_the_first_to_the_last() -> None:
     """A long history is sampled evenly, both ends included, and excluded dates are no part of it."""
-    with connect() as con:
+    with panel() as con:
         con.execute(
             "insert into silver.calendar select date '2030-01-01' + i::integer, 1000 + i, null from range(3000) as r(i)"
         )
@@ -71,7 +71,7 @@ def test_sampled_days_reach_from_the_first_to_the_last() -> None:
 
 def test_a_short_history_is_taken_whole() -> None:
     """Where there are few sessions, all of them are judged, those without rows too."""
-    with connect() as con:
+    with panel() as con:
         con.execute(f"delete from gold.equities_training where date = date '{day(30)}' or date > date '{day(60)}'")
         scope = opened(con)
         days = [row[0] for row in scope.all(f"select t from {scope.table('days')} order by t")]

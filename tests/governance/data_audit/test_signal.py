@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from tests.governance.data_audit.small_panel import BOUNDS, PRICES, connect, scoped
+from tests.governance.data_audit.small_panel import BOUNDS, PRICES, panel, scoped
 from trademl.governance.audit import AuditRow
 from trademl.governance.data_audit.scope import Bounds, PriceTables
 from trademl.governance.data_audit.signal import audit_signal
@@ -16,7 +16,7 @@ TRAINING = "gold.equities_training"
 
 @pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with connect() as database:
+    with panel() as database:
         yield database
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from tests.governance.data_audit.small_panel import TWINNED, connect, day, scoped
+from tests.governance.data_audit.small_panel import TWINNED, day, panel, scoped
 from trademl.governance.audit import AuditRow
 from trademl.governance.data_audit.twins import audit_twins
 
@@ -15,7 +15,7 @@ CHECK = "twin_differs_from_cross_section"
 
 @pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with connect() as database:
+    with panel() as database:
         yield database
 
 

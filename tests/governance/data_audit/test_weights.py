@@ -7,7 +7,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from tests.governance.data_audit.small_panel import PRICES, connect, day, scoped
+from tests.governance.data_audit.small_panel import PRICES, day, panel, scoped
 from trademl.governance.audit import AuditRow
 from trademl.governance.data_audit.weights import audit_regime, audit_weights
 
@@ -16,7 +16,7 @@ TRAINING = "gold.equities_training"
 
 @pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with connect() as database:
+    with panel() as database:
         yield database
 
 
