@@ -192,5 +192,7 @@ def test_a_file_that_is_gone_is_an_error(trained: Trained) -> None:
 
 def test_writing_the_card_leaves_the_run_sealed(trained: Trained) -> None:
     """Collecting and rendering change no file of the run folder."""
+    before = {path: path.read_bytes() for path in trained.folder.rglob("*") if path.is_file()}
     page(card(trained))
+    assert {path: path.read_bytes() for path in trained.folder.rglob("*") if path.is_file()} == before
     RunFolder.open(trained.folder).verify()
