@@ -5,7 +5,7 @@ with late corrections between them, build twice. Then one leak after the other i
 private copy of the snapshot, in the matrix or in the splits, and the run's whole audit looks at it: data, history,
 matrix, splits. The control is the same without a leak.
 
-    python -m benchmarks.planted_leaks                  # about two minutes
+    python -m benchmarks.planted_leaks                  # five minutes
     python -m benchmarks.planted_leaks --home HOME      # a home of an earlier --keep
     python -m benchmarks.planted_leaks --only purge
 
