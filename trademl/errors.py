@@ -16,6 +16,8 @@ One tree, so that a caller can catch as narrowly or as widely as needed::
     │   └── ParityError        native and exported scores differ
     ├── ArtifactError          a run folder is missing, incomplete or altered
     ├── PromotionError         a run may not become champion, or nothing can be rolled back
+    ├── ReleaseError           a release is not signed, whole, new or fresh as it must be
+    ├── TripwireError          what would be served is not plausible: nothing is
     ├── LockedError            another process holds the resource
     └── MissingExtra           an optional dependency is not installed
 
@@ -97,6 +99,18 @@ class PromotionError(TrademlError):
     """A run may not become champion, or there is no champion to go back to."""
 
     exit_code = 3
+
+
+class ReleaseError(TrademlError):
+    """A release is refused: its signature, age, size or content is not what it must be."""
+
+    exit_code = 4
+
+
+class TripwireError(TrademlError):
+    """Scores were computed and are not served: they, or the features behind them, are not plausible."""
+
+    exit_code = 5
 
 
 class LockedError(TrademlError):

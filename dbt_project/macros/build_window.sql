@@ -97,8 +97,12 @@
     {{ return(local_md5(parts.text)) }}
 {%- endmacro %}
 
-{# The first date this build replaces: a literal. Everything, unless the table exists and only later dates are affected. #}
+{#
+    The first date this build replaces: a literal. Everything, unless the table exists and only later dates are affected.
+    A device, which compiles nothing, gets the same models with a variable in its place: `set variable first_session`.
+#}
 {% macro affected_from() -%}
+    {%- if var('for_device') -%}{{ return("cast(getvariable('first_session') as date)") }}{%- endif -%}
     {%- set found = namespace(day='1900-01-01') -%}
     {%- if execute and is_incremental() -%}
         {%- set rows = run_query("select coalesce(affected_from, date '1900-01-01') from meta.builds where build_id = '" ~ invocation_id ~ "'").rows -%}
@@ -114,6 +118,13 @@
 
 {# The session `sessions` before the first affected date: where a model starts reading or replacing. #}
 {% macro sessions_before_affected(sessions) -%}
+    {%- if var('for_device') and sessions == 0 -%}{{ return(affected_from()) }}{%- endif -%}
+    {%- if var('for_device') -%}
+        {{ return(
+            "(select coalesce(min(earlier.date), date '1900-01-01') from (select date from silver.calendar where date < "
+            ~ affected_from() ~ " order by date desc limit " ~ sessions ~ ") as earlier)"
+        ) }}
+    {%- endif -%}
     {%- set found = namespace(day='1900-01-01') -%}
     {%- if execute -%}
         {%- set rows = run_query("select affected_from from meta.builds where build_id = '" ~ invocation_id ~ "'").rows -%}

@@ -178,7 +178,7 @@ def test_readers_do_not_need_the_warehouse_file(layout: Layout) -> None:
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("moment", ["export_table", "write_manifest", "flip_current", "_collect"])
+@pytest.mark.parametrize("moment", ["export_table", "write_manifest", "flip_current", "collect"])
 def test_kill_in_mid_snapshot_leaves_a_whole_one(layout: Layout, moment: str) -> None:
     """kill -9 at any step of publishing leaves CURRENT on a whole snapshot; the next one completes and tidies up."""
     write_warehouse(layout, build_id="b1")
@@ -195,7 +195,7 @@ def test_kill_in_mid_snapshot_leaves_a_whole_one(layout: Layout, moment: str) ->
     )
     victim.communicate(timeout=30)
     assert victim.returncode == -9
-    expected = "b2" if moment == "_collect" else "b1"
+    expected = "b2" if moment == "collect" else "b1"
     with open_snapshot(layout, verify=True) as opened:
         assert opened.manifest.build_id == expected
         lowest = opened.con.execute("select min(close) from silver.equity_bars").fetchall()

@@ -25,7 +25,11 @@ EXIT_CODES: dict[int, str] = {
     0: "done",
     1: "the command could not do its work: no home, no snapshot, a failed build, a file that cannot be read",
     2: "the command line, a configuration file or a SQL statement is wrong",
-    3: "refused: data quality is not GREEN where it must be, stored splits leak, or the gate has a failed bar",
+    3: "refused: data quality is not GREEN where it must be, stored splits leak, the gate has a failed bar, or a "
+    "device computed other features than the server",
+    4: "refused: a release is not signed, whole, new or fresh as it must be, or its source cannot be reached",
+    5: "refused on a device: a tripwire fired and nothing was written: the release is stale, the session is not GREEN, "
+    "this machine computes differently, or scores or features are not plausible",
     70: "an internal error, which is a bug: run again with TRADEML_DEBUG=1 and report the traceback",
     130: "interrupted; the same command resumes",
     141: "the reader of the output went away, as in `trademl sql ... | head`",
@@ -67,6 +71,8 @@ COMMANDS: dict[str, LazyCommand] = {
     "router": LazyCommand("trademl.cli.promotion:router", "Show who answers for a sleeve; turn the kill switch."),
     "shadow": LazyCommand("trademl.cli.shadow:shadow", "Score sessions with a challenger, beside the champion."),
     "score": LazyCommand("trademl.cli.score:score", "Score a date with a trained model: predictions and a report."),
+    "lake": LazyCommand("trademl.cli.lake:lake", "Publish signed releases; pull, check and undo them on a device."),
+    "edge": LazyCommand("trademl.cli.edge:edge", "Score on a device from a pulled release; prove it on the server."),
     "sql": LazyCommand("trademl.cli.sql:sql", "Run one SELECT statement on the snapshot."),
     "status": LazyCommand("trademl.cli.status:status", "Show the home, the snapshot, recent coverage and runs."),
 }
@@ -79,6 +85,7 @@ EXTRA_OF: dict[str, str] = {
     "lightgbm": "train",
     "matplotlib": "train",
     "mlflow": "train",
+    "obstore": "s3",
     "onnx": "train",
     "pandas": "train",
     "pyarrow": "train",

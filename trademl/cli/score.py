@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from trademl.edge.daily import Report
     from trademl.sleeves.equities_scoring import ScoringResult
 
 TOP = 10
@@ -58,21 +59,12 @@ def equities(as_of: datetime | None, run_id: str | None, top: int, form: str) ->
     _show(result, top)
 
 
-def _show(result: "ScoringResult", top: int) -> None:
+def show_picks(report: "Report", top: int) -> None:
+    """Print the ``top`` highest picks of a report as a table."""
     import io
 
     from trademl.warehouse.rendering import write_table
 
-    report = result.report
-    for note in result.notes:
-        click.echo(f"note: {note}", err=True)
-    click.echo(f"scored      {result.rows} symbols of {result.as_of}, coverage {report['coverage']['status']}")
-    click.echo(f"model       {result.run_id} ({report['label']}), {HOW[result.origin]}: {result.model_status}")
-    click.echo(f"regime      {report['regime'] or 'unknown'}")
-    told = "written" if result.written else "there already, unchanged"
-    click.echo(f"rows        {told}: preds.equities in snapshot {result.snapshot}")
-    click.echo(f"report      {result.json_path} and {result.markdown_path.suffix}")
-    click.echo("")
     names = ("rank", "symbol", "yhat", "yhat_std", "prob_up", "rank_pct", "rank_change")
     kinds = ("BIGINT", "VARCHAR", "FLOAT", "FLOAT", "FLOAT", "FLOAT", "BIGINT")
     rows: list[list[Any]] = [
@@ -83,3 +75,17 @@ def _show(result: "ScoringResult", top: int) -> None:
     write_table(table, names, kinds, rows)
     # The table's own last line counts rows; here it would count what was chosen to be shown.
     click.echo("\n".join(table.getvalue().splitlines()[:-1]))
+
+
+def _show(result: "ScoringResult", top: int) -> None:
+    report = result.report
+    for note in result.notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo(f"scored      {result.rows} symbols of {result.as_of}, coverage {report['coverage']['status']}")
+    click.echo(f"model       {result.run_id} ({report['label']}), {HOW[result.origin]}: {result.model_status}")
+    click.echo(f"regime      {report['regime'] or 'unknown'}")
+    told = "written" if result.written else "there already, unchanged"
+    click.echo(f"rows        {told}: preds.equities in snapshot {result.snapshot}")
+    click.echo(f"report      {result.json_path} and {result.markdown_path.suffix}")
+    click.echo("")
+    show_picks(report, top)

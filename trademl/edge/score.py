@@ -4,58 +4,39 @@ Everything here runs on the base install. A score is made only from features of 
 whose files match their hashes and whose graph scores its golden vectors bit for bit on this machine.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from trademl.artifacts.run_folder import RunFolder
-from trademl.edge.session import ScoringSession
-from trademl.errors import ArtifactError, DataGateError, ModelError, SnapshotError
+from trademl.clock import Clock, sql_utc, utc_now
+from trademl.edge.bundle import SCORING, Bundle, open_bundle
+from trademl.errors import DataGateError, ModelError, SnapshotError
 from trademl.lake.names import identifier, qualified
-from trademl.validation.calibration import PROBABILITY_RANGE, Calibrator, apply, from_dict
-from trademl.validation.residuals import ResidualTable
+from trademl.validation.calibration import PROBABILITY_RANGE, apply
+
+__all__ = [
+    "SCORING",
+    "Bundle",
+    "Scores",
+    "check_session",
+    "open_bundle",
+    "prediction_rows",
+    "rank_pct",
+    "read_features",
+    "read_regime",
+    "score",
+    "score_rows",
+]
 
 FloatArray = NDArray[np.float64]
 
-MODEL = "checkpoints/model.onnx"
-GOLDEN = "checkpoints/golden.json"
-CALIBRATOR = "checkpoints/calibrator.json"
-RESIDUALS = "checkpoints/yhat_std.json"
-FEATURES = "features/feature_list.json"
-SCORING = "config/scoring.json"
-
-_RESTORE = "restore the run folder, or train again"
 _SHOWN = 5
-
-
-@dataclass(frozen=True, eq=False)
-class Bundle:
-    """A verified run folder, opened for scoring.
-
-    Attributes:
-        run_id: the run, which is also the model's id.
-        sleeve, label, horizon: what it predicts; the horizon is in sessions.
-        features_table, entity: where its features lie, and their entity column.
-        feature_names: the columns, in the model's order.
-    """
-
-    run_id: str
-    sleeve: str
-    label: str
-    horizon: int
-    features_table: str
-    entity: str
-    feature_names: tuple[str, ...]
-    session: ScoringSession
-    calibrator: Calibrator
-    residuals: ResidualTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +61,43 @@ class Scores:
     prob_up: FloatArray
     rank_pct: FloatArray
 
+    @property
+    def model_id(self) -> str:
+        return self.bundle.run_id
+
+    @property
+    def label(self) -> str:
+        return self.bundle.label
+
+    @property
+    def horizon(self) -> int:
+        return self.bundle.horizon
+
     def __len__(self) -> int:
         return len(self.entities)
+
+
+class Predicted(Protocol):
+    """What becomes rows of a prediction table: scores of one run, or of whoever stood in for it."""
+
+    @property
+    def model_id(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def horizon(self) -> int: ...
+    @property
+    def as_of(self) -> date: ...
+    @property
+    def entities(self) -> tuple[str, ...]: ...
+    @property
+    def yhat(self) -> FloatArray: ...
+    @property
+    def yhat_std(self) -> FloatArray: ...
+    @property
+    def prob_up(self) -> FloatArray: ...
+    @property
+    def rank_pct(self) -> FloatArray: ...
 
 
 def score(
@@ -112,6 +128,24 @@ def score(
     check_session(con, as_of, coverage)
     entities, X = read_features(con, bundle, as_of)
     regime = read_regime(con, regimes, as_of)
+    return score_rows(bundle, as_of, entities, X, regime)
+
+
+def score_rows(
+    bundle: Bundle, as_of: date, entities: Sequence[str], X: NDArray[np.float32], regime: str | None
+) -> Scores:
+    """Score the features of one session: the one path by which a server and a device come to their numbers.
+
+    Args:
+        bundle: the model and what belongs to it.
+        as_of: the session that ``X`` is of.
+        entities: one name per row, in order of name.
+        X: float32, shape (entities, features), in the model's order of features, NaN where missing.
+        regime: the session's volatility regime, None when unknown.
+
+    Raises:
+        ModelError: ``X`` has another width, or a score is not a number.
+    """
     yhat = bundle.session.predict(X)
     strange = ~np.isfinite(yhat)
     if strange.any():
@@ -124,7 +158,7 @@ def score(
         bundle=bundle,
         as_of=as_of,
         regime=regime,
-        entities=entities,
+        entities=tuple(entities),
         yhat=yhat,
         yhat_std=bundle.residuals.lookup(yhat, bundle.residuals.code(regime)),
         prob_up=apply(bundle.calibrator, yhat, clip=PROBABILITY_RANGE),
@@ -132,45 +166,26 @@ def score(
     )
 
 
-def open_bundle(path: Path) -> Bundle:
-    """Verify the run folder at ``path`` and open what scoring needs of it.
-
-    Raises:
-        ArtifactError: a file is missing, altered or extra, or says something else than the others.
-        ParityError: this machine scores the golden vectors differently.
-    """
-    folder = RunFolder.open(path)
-    manifest = folder.verify()
-    facts = _read_json(folder, SCORING)
-    names = _read_json(folder, FEATURES)
-    session = ScoringSession(folder.place(MODEL))
-    if not isinstance(names, list) or tuple(names) != session.feature_names:
-        raise ArtifactError(
-            f"{FEATURES} of {manifest.run_id} is not the list of features, in order, that {MODEL} was trained on",
-            remedy=_RESTORE,
+def prediction_rows(given: Predicted, entity: str, *, now: Clock = utc_now) -> list[dict[str, Any]]:
+    """Return scores as rows of the sleeve's prediction table, whose entity column is ``entity``."""
+    stamp = sql_utc(now())
+    return [
+        {
+            entity: name,
+            "dt": given.as_of,
+            "horizon": given.horizon,
+            "model_id": given.model_id,
+            "label": given.label,
+            "yhat": float(yhat),
+            "yhat_std": float(spread),
+            "prob_up": float(probability),
+            "rank_pct": float(rank),
+            "scored_at": stamp,
+        }
+        for name, yhat, spread, probability, rank in zip(
+            given.entities, given.yhat, given.yhat_std, given.prob_up, given.rank_pct, strict=True
         )
-    session.verify(folder.place(GOLDEN))
-    try:
-        bundle = Bundle(
-            run_id=str(facts["run_id"]),
-            sleeve=str(facts["sleeve"]),
-            label=str(facts["label"]),
-            horizon=int(facts["horizon"]),
-            features_table=str(facts["features_table"]),
-            entity=str(facts["entity"]),
-            feature_names=session.feature_names,
-            session=session,
-            calibrator=from_dict(_read_json(folder, CALIBRATOR)),
-            residuals=ResidualTable.from_dict(_read_json(folder, RESIDUALS)),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{SCORING} of {manifest.run_id} is damaged: {error!r}", remedy=_RESTORE) from error
-    if (bundle.run_id, bundle.sleeve) != (manifest.run_id, manifest.sleeve):
-        raise ArtifactError(
-            f"{SCORING} is of {bundle.sleeve}/{bundle.run_id}, the folder of {manifest.sleeve}/{manifest.run_id}",
-            remedy=_RESTORE,
-        )
-    return bundle
+    ]
 
 
 def check_session(con: duckdb.DuckDBPyConnection, as_of: date, dataset: str) -> None:
@@ -264,13 +279,6 @@ def rank_pct(values: FloatArray) -> FloatArray:
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(count)
     return np.asarray((last - (count - 1) / 2)[place] / max(len(values), 1), dtype=np.float64)
-
-
-def _read_json(folder: RunFolder, name: str) -> Any:
-    try:
-        return json.loads(folder.place(name).read_bytes())
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"cannot read {name} of {folder.run_id}: {error}", remedy=_RESTORE) from error
 
 
 def _query(

@@ -94,10 +94,10 @@ def write_rows(
     with duckdb.connect() as con:
         columns = ", ".join(f'"{name}" {kind}' for name, kind in table.columns.items())
         con.execute(f"create table batch ({columns})")
-        marks = ", ".join("?" for _ in table.columns)
+        # One list a column: row by row, five thousand rows take seconds.
+        lists = ", ".join(f"unnest(?::{kind}[])" for kind in table.columns.values())
         try:
-            values = [[row[name] for name in table.columns] for row in listed]
-            con.executemany(f"insert into batch values ({marks})", values)
+            con.execute(f"insert into batch select {lists}", [[row[name] for row in listed] for name in table.columns])
         except (duckdb.ConversionException, duckdb.InvalidInputException) as error:
             raise SnapshotError(
                 f"a row of {table_name} has a value of the wrong type: {error}",

@@ -168,6 +168,25 @@ def export_table(
     return TableEntry(columns=columns, grain=grain, files=files)
 
 
+def write_object(con: duckdb.DuckDBPyConnection, layout: Layout, select: str) -> FileEntry:
+    """Write the rows of ``select``, in its order, as one object of the lake, and return its entry.
+
+    Equal rows give equal bytes and one object. The caller holds ``layout.publish_lock``.
+    """
+    layout.objects.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(layout.objects / "object")
+    try:
+        rows = con.execute(f"copy ({select}) to {quoted(str(temporary))} ({_PARQUET})").fetchall()[0][0]
+        digest = sha256_file(temporary)
+        path = layout.object(digest)
+        size = temporary.stat().st_size
+        if not (path.is_file() and path.stat().st_size == size):
+            commit_file(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return FileEntry(path=f"objects/{path.name}", sha256=digest, bytes=size, rows=rows)
+
+
 def read_coverage(con: duckdb.DuckDBPyConnection, contents: Contents) -> tuple[date | None, dict[str, Any]]:
     """Return the last session with data and, per dataset, its grade: what a reader must know before using it."""
     needed = {"dataset", "date", "status", "present", "coverage_ratio", "reasons"}
@@ -189,6 +208,11 @@ def read_coverage(con: duckdb.DuckDBPyConnection, contents: Contents) -> tuple[d
 def view_columns(columns: Mapping[str, str]) -> str:
     """Return the select list that reads objects back with the types the warehouse has."""
     return ", ".join(f"cast({identifier(name)} as {kind}) as {identifier(name)}" for name, kind in columns.items())
+
+
+def stored_types(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the types in which columns are written: parquet has no 128-bit integer."""
+    return {column: _STORED_AS.get(kind, kind) for column, kind in columns.items()}
 
 
 def _partitions(
@@ -214,29 +238,17 @@ def _export_partition(
     keys = [f"{identifier(column)} asc nulls first" for column in order]
     # Without a declared grain rows may tie; equal hashes then mean equal rows, so the bytes stay the same.
     keys += [_row_hash(columns)] if ties else []
-    stored = {column: _STORED_AS.get(kind, kind) for column, kind in columns.items()}
-    selected = view_columns(stored)
-    layout.objects.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(layout.objects / "object")
-    try:
-        written = con.execute(
-            f"copy (select {selected} from warehouse.{qualified(name)} where {_in_partition(label)} "
-            f"order by {', '.join(keys)}) to {quoted(str(temporary))} ({_PARQUET})"
-        ).fetchall()[0][0]
-        if written != rows:
-            raise SnapshotError(
-                f"{name} partition {label}: {written} of {rows} rows were exported", remedy="run `trademl build` again"
-            )
-        digest = sha256_file(temporary)
-        path = layout.object(digest)
-        size = temporary.stat().st_size
-        if not (path.is_file() and path.stat().st_size == size):
-            commit_file(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return FileEntry(
-        path=f"objects/{path.name}", sha256=digest, bytes=size, rows=rows, partition=label, fingerprint=fingerprint
+    selected = view_columns(stored_types(columns))
+    entry = write_object(
+        con,
+        layout,
+        f"select {selected} from warehouse.{qualified(name)} where {_in_partition(label)} order by {', '.join(keys)}",
     )
+    if entry.rows != rows:
+        raise SnapshotError(
+            f"{name} partition {label}: {entry.rows} of {rows} rows were exported", remedy="run `trademl build` again"
+        )
+    return entry.model_copy(update={"partition": label, "fingerprint": fingerprint})
 
 
 def _in_partition(label: str) -> str:

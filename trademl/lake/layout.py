@@ -6,7 +6,11 @@
     lake/preds/<name>/*.parquet                      predictions, immutable batches
     lake/ops/<name>/*.parquet                        evidence, immutable batches
     lake/objects/<sha256>.parquet                    published tables, named by their content
+    lake/objects/<sha256>                            what else a release needs: models, SQL, golden values
+    lake/objects/.part/                              objects of which a pull has fetched a part
     lake/manifests/<seq>.json, lake/CURRENT          what a reader sees
+    lake/releases/<seq>.json{,.sig}, lake/RELEASED   what devices may pull; on a device: what it pulled
+    lake/ROLLED_BACK                                 on a device: the release it does not go back up to
     lake/as_known/<instant>/{manifests,CURRENT}      the same for a build as known at an instant
     lake/warehouse.duckdb                            the builder's own, disposable
 """
@@ -79,6 +83,25 @@ class Layout:
         return self.root / "objects"
 
     @property
+    def parts(self) -> Path:
+        """Where a pull collects objects that are not whole yet; the next pull goes on with them."""
+        return self.objects / ".part"
+
+    @property
+    def releases(self) -> Path:
+        return self.root / "releases"
+
+    @property
+    def released(self) -> Path:
+        """The pointer for devices: the sequence number of the release to pull. Only a publisher has one."""
+        return self.root / "RELEASED"
+
+    @property
+    def rolled_back(self) -> Path:
+        """On a device that was rolled back: the number of the release that it left."""
+        return self.root / "ROLLED_BACK"
+
+    @property
     def publish_lock(self) -> Path:
         """Held while objects are written, a pointer is flipped, or objects are removed."""
         return self.root / ".publish.lock"
@@ -90,6 +113,18 @@ class Layout:
     def object(self, sha256: str) -> Path:
         """Return the path of the published object with this content."""
         return self.objects / f"{sha256}.parquet"
+
+    def asset(self, sha256: str) -> Path:
+        """Return the path of a released object that is no table."""
+        return self.objects / sha256
+
+    def release(self, seq: int) -> Path:
+        """Return the path of release document ``seq``, the exact bytes that were signed."""
+        return self.releases / f"{seq:08d}.json"
+
+    def signature(self, seq: int) -> Path:
+        """Return the path of the signature of release ``seq``."""
+        return self.releases / f"{seq:08d}.json.sig"
 
     def raw(self, dataset: str) -> Path:
         """Return the folder of a raw dataset's batches.

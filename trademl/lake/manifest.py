@@ -156,8 +156,9 @@ def flip_current(layout: Layout, seq: int) -> None:
 
 
 def next_seq(layout: Layout) -> int:
-    """Return a number above every manifest written so far, also above one whose publishing was cut short."""
-    numbers = [int(path.stem) for path in layout.manifests.glob("[0-9]*.json")]
+    """Return a number above every manifest and release so far, also above one whose publishing was cut short."""
+    written = [*layout.manifests.glob("[0-9]*.json"), *layout.releases.glob("[0-9]*.json")]
+    numbers = [int(path.stem) for path in written]
     return max([*numbers, current_seq(layout) or 0]) + 1
 
 

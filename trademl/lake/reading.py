@@ -3,11 +3,14 @@
 The catalog is called ``warehouse``, as the builder's is, so SQL that dbt compiled runs verbatim. A reader holds a
 shared lock on its manifest for as long as the snapshot is open; old manifests and their objects are removed only when
 nobody holds them.
+
+A device's manifest is made from a release and lists no batches: predictions are made on the device itself, and there
+the views of ``preds`` and ``ops`` show the batches that lie in the lake when the snapshot is opened.
 """
 
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +28,7 @@ from trademl.lake.names import identifier, qualified, quoted
 from trademl.schema import BATCHES
 
 _ATTEMPTS = 20
+_RELEASED = "release "
 
 
 @dataclass
@@ -32,13 +36,15 @@ class Snapshot:
     """One published state of the warehouse, open for reading.
 
     ``con`` is a private DuckDB connection: ``gold.x``, ``silver.x``, ``marts.x``, ``preds.x`` and ``ops.x`` are views
-    over the files that ``manifest`` lists. When ``guarded``, it can read nothing else and its settings are locked: the
-    only kind on which a user's SQL may run. Close it, or use it in a ``with`` block.
+    over the files that ``manifest`` lists; ``batches`` are those of each batch table. When ``guarded``, it can read
+    nothing else and its settings are locked: the only kind on which a user's SQL may run. Close it, or use it in a
+    ``with`` block.
     """
 
     con: duckdb.DuckDBPyConnection
     manifest: Manifest
     layout: Layout
+    batches: dict[str, tuple[Path, ...]]
     guarded: bool = False
     _resources: ExitStack = field(default_factory=ExitStack, repr=False)
 
@@ -86,17 +92,60 @@ def open_snapshot(
     with ExitStack() as resources:
         manifest = _lease_manifest(layout, seq, resources)
         verify_files(layout, manifest, content=verify)
-        con = resources.enter_context(duckdb.connect(":memory:"))
+        batches = _batches(layout, manifest)
+        con = resources.enter_context(
+            connect_files(layout, manifest, batches=batches, threads=threads, memory_limit=memory_limit)
+        )
         try:
-            _set_up(con, threads, memory_limit)
-            _create_relations(con, layout, manifest)
             if guarded:
-                _lock_down(con, [resolve(layout, file) for file in manifest.files()] + list(writable))
+                tables = [resolve(layout, file) for table in manifest.tables.values() for file in table.files]
+                _lock_down(con, [*tables, *(path for files in batches.values() for path in files), *writable])
         except duckdb.Error as error:
             raise SnapshotError(
                 f"snapshot {manifest.seq} in {layout.base} cannot be read: {error}", remedy=REBUILD
             ) from error
-        return Snapshot(con, manifest, layout, guarded, resources.pop_all())
+        return Snapshot(con, manifest, layout, batches, guarded, resources.pop_all())
+
+
+def connect_files(
+    layout: Layout,
+    manifest: Manifest,
+    *,
+    batches: Mapping[str, Sequence[Path]] | None = None,
+    threads: int | None = None,
+    memory_limit: str | None = None,
+) -> duckdb.DuckDBPyConnection:
+    """Return a private connection with a view for every relation of ``manifest``; nothing is checked or held.
+
+    ``batches`` are the files of each batch table; None means those of the manifest, or of the device.
+
+    Raises:
+        SnapshotError: a file cannot be read, or a view does not bind.
+    """
+    con = duckdb.connect(":memory:")
+    try:
+        _set_up(con, threads, memory_limit)
+        _create_relations(con, layout, manifest, _batches(layout, manifest) if batches is None else batches)
+    except duckdb.Error as error:
+        con.close()
+        raise SnapshotError(
+            f"snapshot {manifest.seq} in {layout.base} cannot be read: {error}", remedy=REBUILD
+        ) from error
+    except SnapshotError:
+        con.close()
+        raise
+    return con
+
+
+def is_device(manifest: Manifest) -> bool:
+    """Tell whether a manifest was made from a release: its home is a device, which publishes nothing itself."""
+    return manifest.warehouse_stamp.startswith(_RELEASED)
+
+
+def show_batches(con: duckdb.DuckDBPyConnection, layout: Layout, table: str) -> None:
+    """Let the view of a batch table show every batch that lies in the lake now."""
+    files = [path.resolve() for path in layout.batch_files(table)]
+    con.execute(f"create or replace view warehouse.{qualified(table)} as {latest_sql(BATCHES[table], files)}")
 
 
 def remove_unless_open(manifest: Path) -> bool:
@@ -149,7 +198,15 @@ def _set_up(con: duckdb.DuckDBPyConnection, threads: int | None, memory_limit: s
     con.execute("use warehouse")
 
 
-def _create_relations(con: duckdb.DuckDBPyConnection, layout: Layout, manifest: Manifest) -> None:
+def _batches(layout: Layout, manifest: Manifest) -> dict[str, tuple[Path, ...]]:
+    if is_device(manifest):
+        return {name: tuple(path.resolve() for path in layout.batch_files(name)) for name in BATCHES}
+    return {name: tuple(resolve(layout, file) for file in files) for name, files in manifest.batches.items()}
+
+
+def _create_relations(
+    con: duckdb.DuckDBPyConnection, layout: Layout, manifest: Manifest, batches: Mapping[str, Sequence[Path]]
+) -> None:
     for schema in VIEW_SCHEMAS:
         con.execute(f"create schema warehouse.{identifier(schema)}")
     for name, table in manifest.tables.items():
@@ -161,8 +218,8 @@ def _create_relations(con: duckdb.DuckDBPyConnection, layout: Layout, manifest: 
             source = f"select {empty} where false"
         con.execute(f"create view warehouse.{qualified(name)} as {source}")
     for name, batch_table in BATCHES.items():
-        files = [resolve(layout, file) for file in manifest.batches.get(name, ())]
-        con.execute(f"create view warehouse.{qualified(name)} as {latest_sql(batch_table, files)}")
+        source = latest_sql(batch_table, batches.get(name, ()))
+        con.execute(f"create view warehouse.{qualified(name)} as {source}")
     _create_views(con, manifest)
 
 

@@ -4,9 +4,8 @@ Objects are written first, then the manifest, then the manifest is opened as a r
 the pointer move. Dying at any point leaves the old snapshot in place and, at worst, a file that the next run removes.
 """
 
-import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -15,6 +14,7 @@ from trademl.clock import Clock, utc_now
 from trademl.errors import SnapshotError
 from trademl.lake.export import export_table, last_build, open_warehouse, read_contents, read_coverage
 from trademl.lake.files import FileLock, sha256_file
+from trademl.lake.garbage import collect
 from trademl.lake.layout import Layout
 from trademl.lake.manifest import (
     FileEntry,
@@ -26,17 +26,13 @@ from trademl.lake.manifest import (
     write_manifest,
 )
 from trademl.lake.names import quoted
-from trademl.lake.reading import Snapshot, open_snapshot, remove_unless_open
-from trademl.log import get_logger
+from trademl.lake.reading import Snapshot, open_snapshot
 from trademl.schema import BATCHES
 
 __all__ = ["Snapshot", "collect_garbage", "open_snapshot", "snapshot_batches", "take_snapshot", "warehouse_stamp"]
 
-_LOG = get_logger("lake.snapshot")
-
 KEEP_MANIFESTS = 5
 _WAIT_SECONDS = 120.0
-_ABANDONED = timedelta(days=1)
 
 
 def take_snapshot(
@@ -104,7 +100,7 @@ def take_snapshot(
             coverage=coverage,
         )
         _publish(layout, manifest)
-        _collect(layout, KEEP_MANIFESTS)
+        collect(layout, KEEP_MANIFESTS)
     return manifest
 
 
@@ -122,7 +118,7 @@ def snapshot_batches(layout: Layout, *, now: Clock = utc_now) -> Manifest:
             return previous
         manifest = previous.model_copy(update={"seq": next_seq(layout), "created": _utc(now), "batches": batches})
         _publish(layout, manifest)
-        _collect(layout, KEEP_MANIFESTS)
+        collect(layout, KEEP_MANIFESTS)
     return manifest
 
 
@@ -132,7 +128,7 @@ def collect_garbage(layout: Layout, *, keep: int = KEEP_MANIFESTS) -> list[Path]
     The last ``keep`` manifests of each view, the current one and those that a reader has open remain.
     """
     with FileLock(layout.publish_lock, wait=_WAIT_SECONDS):
-        return _collect(layout, keep)
+        return collect(layout, keep)
 
 
 def warehouse_stamp(path: Path) -> str:
@@ -200,48 +196,3 @@ def _publish(layout: Layout, manifest: Manifest) -> None:
         layout.manifest(manifest.seq).unlink()
         raise
     flip_current(layout, manifest.seq)
-
-
-def _collect(layout: Layout, keep: int) -> list[Path]:
-    removed = []
-    for view in _views(layout):
-        current = current_seq(view)
-        numbers = sorted(int(path.stem) for path in view.manifests.glob("[0-9]*.json"))
-        # A number above CURRENT was never published: its writer died. Nobody else publishes while the lock is held.
-        published = [number for number in numbers if current is not None and number <= current]
-        for number in set(numbers) - set(published[-keep:]) - {current}:
-            path = view.manifest(number)
-            if remove_unless_open(path):
-                removed.append(path)
-    removed += _remove_temporaries(layout)
-    needed: set[str] = set()
-    for view in _views(layout):
-        for path in view.manifests.glob("[0-9]*.json"):
-            try:
-                needed |= read_manifest(view, int(path.stem)).object_names()
-            except SnapshotError as error:
-                _LOG.warning("no object is removed, because a manifest cannot be read: %s", error)
-                return removed
-    for path in layout.objects.glob("*.parquet"):
-        if path.stem not in needed:
-            path.unlink()
-            removed.append(path)
-    return removed
-
-
-def _views(layout: Layout) -> list[Layout]:
-    known = [Layout(layout.root, folder.name) for folder in sorted((layout.root / "as_known").glob("*/"))]
-    return [Layout(layout.root), *known]
-
-
-def _remove_temporaries(layout: Layout) -> list[Path]:
-    """Remove what dead writers left: at once where the publish lock covers the folder, after a day elsewhere."""
-    removed = []
-    covered = {layout.objects, *(view.manifests for view in _views(layout)), *(view.base for view in _views(layout))}
-    oldest = time.time() - _ABANDONED.total_seconds()
-    for folder in (*covered, *(layout.batches(table) for table in BATCHES)):
-        for path in folder.glob(".incoming-*"):
-            if folder in covered or path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
-                removed.append(path)
-    return removed

@@ -13,12 +13,14 @@ import duckdb
 from trademl.clock import Clock, utc_now
 from trademl.config.home import Home
 from trademl.edge.daily import EQUITIES, Report, daily_report, write_report
+from trademl.edge.fetch import sign_report
+from trademl.edge.score import prediction_rows
 from trademl.errors import DataGateError, SnapshotError
 from trademl.lake.batches import write_rows
 from trademl.lake.layout import layout_of
 from trademl.lake.snapshot import open_snapshot, snapshot_batches
 from trademl.sleeves.equities_shadow import shadow_beside
-from trademl.sleeves.routed import Features, Origin, answer, prediction_rows
+from trademl.sleeves.routed import Features, Origin, answer
 from trademl.warehouse.read import read_snapshot
 
 _FEATURES = Features("gold.equities_features", "symbol")
@@ -59,7 +61,7 @@ class ScoringResult:
 def score_equities(
     home: Home, as_of: date | None = None, run_id: str | None = None, *, now: Clock = utc_now
 ) -> ScoringResult:
-    """Score one session, publish the scores and write the daily report.
+    """Score one session, publish the scores and write the daily report; sign it if ``TRADEML_RELEASE_KEY`` names a key.
 
     Args:
         home: where snapshot and artifacts are.
@@ -72,7 +74,7 @@ def score_equities(
         DataGateError: the session is not one, is not GREEN, or has no features.
         ArtifactError: there is no such registered run, or its folder does not verify.
         ModelError: the features do not fit the model.
-        ConfigError: configs/router.yml is wrong.
+        ConfigError: configs/router.yml is wrong, or the key cannot be used.
         PromotionError: the decisions on the sleeve do not add up.
         SnapshotError: there is no snapshot, or it lacks a table.
         LockedError: another process keeps publishing.
@@ -87,6 +89,7 @@ def score_equities(
     with open_snapshot(layout, manifest.seq) as published:
         report = daily_report(published.con, published.manifest, session, given.model_id, model_status=given.status)
     as_json, as_markdown = write_report(layout, report)
+    sign_report(layout, as_json)
     beside = shadow_beside(home, session, now=now)
     return ScoringResult(
         as_of=session,

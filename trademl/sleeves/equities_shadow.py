@@ -15,12 +15,13 @@ import duckdb
 from trademl.clock import Clock, utc_now
 from trademl.config.home import Home
 from trademl.edge.daily import EQUITIES
+from trademl.edge.score import prediction_rows
 from trademl.errors import ConfigError, DataGateError, TrademlError
 from trademl.governance.router_config import read_router
 from trademl.lake.batches import write_rows
 from trademl.lake.layout import layout_of
 from trademl.lake.snapshot import snapshot_batches
-from trademl.sleeves.routed import of_run, prediction_rows, score_run
+from trademl.sleeves.routed import of_run, score_run
 from trademl.warehouse.read import read_snapshot
 
 TABLE = "preds.shadow"

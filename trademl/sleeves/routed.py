@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from trademl.artifacts.provenance import hash_json
 from trademl.artifacts.run_folder import RunFolder
-from trademl.clock import Clock, sql_utc, utc_now
+from trademl.clock import Clock, utc_now
 from trademl.config.home import Home
 from trademl.edge.daily import CHALLENGER, DailySource
 from trademl.edge.score import SCORING, Scores, check_session, rank_pct, score
@@ -165,28 +165,6 @@ def score_run(
             remedy="restore the run folder, or train again",
         )
     return scores
-
-
-def prediction_rows(given: Answer, entity: str, *, now: Clock = utc_now) -> list[dict[str, Any]]:
-    """Return an answer as rows of the sleeve's prediction table, whose entity column is ``entity``."""
-    stamp = sql_utc(now())
-    return [
-        {
-            entity: name,
-            "dt": given.as_of,
-            "horizon": given.horizon,
-            "model_id": given.model_id,
-            "label": given.label,
-            "yhat": float(yhat),
-            "yhat_std": float(spread),
-            "prob_up": float(probability),
-            "rank_pct": float(rank),
-            "scored_at": stamp,
-        }
-        for name, yhat, spread, probability, rank in zip(
-            given.entities, given.yhat, given.yhat_std, given.prob_up, given.rank_pct, strict=True
-        )
-    ]
 
 
 def of_run(scores: Scores, origin: Origin, status: str, notes: tuple[str, ...] = ()) -> Answer:

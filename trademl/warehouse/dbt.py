@@ -92,7 +92,7 @@ def build(
         "TRADEML_THREADS": str(threads),
         "TRADEML_MEMORY_LIMIT": memory_limit,
     }
-    with FileLock(layout.base / ".build.lock"), _environment(settings):
+    with FileLock(layout.base / ".build.lock"), dbt_environment(settings):
         nodes = _run(arguments, progress, layout)
     snapshot = None
     if select is None:
@@ -145,10 +145,8 @@ def _run(
         elif event.info.level == "error":
             errors.append(str(event.info.msg))
 
-    try:
+    with closed_warehouse():
         outcome = dbtRunner(callbacks=[listen]).invoke(arguments)
-    finally:
-        _close_warehouse()
     executed: Any = outcome.result or []
     nodes = [
         NodeResult(
@@ -178,19 +176,23 @@ def _run(
     )
 
 
-def _close_warehouse() -> None:
-    """Close the connection that dbt-duckdb keeps for the life of the process, so that others can lock the file."""
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+@contextmanager
+def closed_warehouse() -> Iterator[None]:
+    """Close, at the end, the connection that dbt-duckdb keeps for the life of the process: others can lock the file."""
+    try:
+        yield
+    finally:
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
-    with DuckDBConnectionManager._LOCK:
-        environment: Any = DuckDBConnectionManager._ENV
-        DuckDBConnectionManager._ENV = None
-        if environment is not None:
-            environment.close()
+        with DuckDBConnectionManager._LOCK:
+            environment: Any = DuckDBConnectionManager._ENV
+            DuckDBConnectionManager._ENV = None
+            if environment is not None:
+                environment.close()
 
 
 @contextmanager
-def _environment(settings: dict[str, str]) -> Iterator[None]:
+def dbt_environment(settings: dict[str, str]) -> Iterator[None]:
     """Set variables that profiles.yml reads, for the time of one run."""
     saved = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)

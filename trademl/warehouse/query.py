@@ -191,15 +191,18 @@ def write_parquet(
 
 
 def list_tables(snapshot: Snapshot) -> list[tuple[str, str, int | None, str, str]]:
-    """Return what there is to query: name, kind, rows (None for a view), grain, columns with their types."""
+    """Return what there is to query: name, kind, rows, grain, columns with their types.
+
+    ``rows`` is None for a view, and for the batches of a device, whose manifest does not count them.
+    """
     manifest = snapshot.manifest
     listed: list[tuple[str, str, int | None, str, str]] = []
     for name, table in manifest.tables.items():
         listed.append((name, "table", table.rows, ", ".join(table.grain), _columns(table.columns)))
-    for name, files in manifest.batches.items():
+    for name in snapshot.batches:
         batch = BATCHES.get(name)
         if batch is not None:
-            rows = sum(file.rows for file in files)
+            rows = sum(file.rows for file in manifest.batches[name]) if name in manifest.batches else None
             listed.append((name, "batches", rows, ", ".join(batch.grain), _columns(batch.columns)))
     listed += [(name, "view", None, "", _columns(view.columns)) for name, view in manifest.views.items()]
     return sorted(listed, key=lambda row: (VIEW_SCHEMAS.index(row[0].partition(".")[0]), row[0]))
@@ -357,7 +360,7 @@ def _explained(snapshot: Snapshot, timeout: float | None) -> Iterator[None]:
 
 
 def _nearest(snapshot: Snapshot, message: str) -> str:
-    published = [*snapshot.manifest.tables, *snapshot.manifest.views, *snapshot.manifest.batches]
+    published = [*snapshot.manifest.tables, *snapshot.manifest.views, *snapshot.batches]
     names = {name.partition(".")[2]: name for name in published}
     words = [word.strip("\"'!,.") for word in message.split("\n")[0].split()]
     for word in words[3:]:

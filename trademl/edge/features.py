@@ -1,0 +1,197 @@
+"""Features on a device: the published SQL over the published bars, in an in-memory DuckDB.
+
+A release carries the statements (``sql/features.json``), dbt's compilation of the very models that built gold, and the
+bars they read. One session is computed: its features are a function of the bars before it alone, so they equal
+the server's bit for bit.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Self
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from trademl.errors import DataGateError, ModelError, ReleaseError
+from trademl.lake.layout import Layout
+from trademl.lake.manifest import Manifest
+from trademl.lake.names import identifier, qualified, quoted
+
+BARS = "silver.equity_bar_window"
+MARKET = "silver.equity_market"
+FEATURES = "gold.equities_features"
+REGIME = "gold.equities_regime"
+_VERSIONS = "work.equity_bar_versions"
+_NEEDED = "work.needed_bars"
+_SHOWN = 5
+_AGAIN = "pull a release that this version of trademl published"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One statement: ``sql`` computes the rows of ``relation``; ``append``: they follow the published earlier ones."""
+
+    relation: str
+    sql: str
+    append: bool
+
+
+@dataclass(frozen=True)
+class FeatureSql:
+    """What a device runs: the statements in order.
+
+    Attributes:
+        first_session: the first session whose whole lookback the release carries.
+        lookback: how many sessions before it the features of a session read.
+        steps: the statements.
+    """
+
+    first_session: date
+    lookback: int
+    steps: tuple[Step, ...]
+
+    def to_json(self) -> bytes:
+        """Return the document that a release carries as ``sql/features.json``."""
+        document = {
+            "first_session": self.first_session.isoformat(),
+            "lookback": self.lookback,
+            "steps": [asdict(step) for step in self.steps],
+        }
+        return (json.dumps(document, indent=0) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Self:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ReleaseError: it is something else.
+        """
+        try:
+            document = json.loads(raw.decode())
+            steps = [Step(str(one["relation"]), str(one["sql"]), bool(one["append"])) for one in document["steps"]]
+            return cls(date.fromisoformat(document["first_session"]), int(document["lookback"]), tuple(steps))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ReleaseError(f"sql/features.json is no list of steps: {error!r}", remedy=_AGAIN) from error
+
+
+def compute_features(
+    con: duckdb.DuckDBPyConnection, sql: FeatureSql, as_of: date, names: Sequence[str]
+) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """Compute session ``as_of`` on ``con``, a private connection to a release; return symbols and features.
+
+    Symbols are the universe of the session in order; features have shape (symbols, names), NaN for NULL. Afterwards
+    ``gold.equities_features`` and ``gold.equities_regime`` exist on ``con``.
+
+    Raises:
+        DataGateError: the release has no bars of that session, too few sessions before it, or no universe on it.
+        ModelError: a feature is not among the computed ones.
+        ReleaseError: a statement does not run over the release's tables.
+    """
+    _require_bars(con, sql, as_of)
+    try:
+        con.execute("create schema if not exists warehouse.work")
+        # A literal, by which whole files are skipped: the statements' own bound is known only while they run.
+        needed = f"date >= date '{_first_needed(con, sql, as_of)}' and date <= date '{as_of}'"
+        con.execute(f"create or replace table {_NEEDED} as select * from {BARS} where {needed}")
+        con.execute(f"create or replace view {_VERSIONS} as select * exclude (sector, is_member) from {_NEEDED}")
+        con.execute(
+            "create or replace view silver.equity_bars as "
+            f"select symbol, date, sector, is_member from {_NEEDED} where is_latest"
+        )
+        con.execute(f"set variable first_session = date '{as_of.isoformat()}'")
+        for step in sql.steps:
+            _run(con, step, as_of)
+    except duckdb.Error as error:
+        raise ReleaseError(
+            f"the features of {as_of} cannot be computed from this release: {str(error).splitlines()[0]}", remedy=_AGAIN
+        ) from error
+    return read_matrix(con, names, as_of)
+
+
+def bound_memory(con: duckdb.DuckDBPyConnection, layout: Layout, manifest: Manifest, sessions: int) -> None:
+    """Hold DuckDB to one thread and to what ``sessions`` of the released bars need; what is more spills to the lake.
+
+    64 MB and 250 bytes a bar: measured to be enough without spilling for 500 and for 5,000 symbols.
+    """
+    table = manifest.tables[BARS]
+    bars = table.rows * min(1.0, sessions / max(1, len(table.files)))
+    spill = layout.root / ".spill"
+    con.execute("set threads = 1")
+    con.execute(f"set temp_directory = {quoted(str(spill))}")
+    con.execute(f"set memory_limit = '{64 + int(bars * 250 / 1e6)}MB'")
+
+
+def read_matrix(
+    con: duckdb.DuckDBPyConnection, names: Sequence[str], as_of: date, *, table: str = FEATURES
+) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """Return the universe of ``as_of`` in order of symbol, and its features, shape (symbols, names), NaN for NULL.
+
+    Raises:
+        ModelError: the table lacks a feature.
+        DataGateError: it has no row in the universe on that session.
+    """
+    present = {row[0] for row in con.execute(f"describe {qualified(table)}").fetchall()}
+    missing = [name for name in names if name not in present]
+    if missing:
+        listed = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+        raise ModelError(
+            f"{table} lacks {len(missing)} of the model's {len(names)} features: {listed}",
+            remedy="build the feature set that the model was trained on, or train on the present one",
+        )
+    columns = ", ".join(f"cast({identifier(name)} as float) as {identifier(name)}" for name in names)
+    found = con.execute(
+        f"select symbol, {columns} from {qualified(table)} where date = $day and in_universe order by symbol",
+        {"day": as_of},
+    ).fetchall()
+    if not found:
+        raise DataGateError(
+            f"{table} has no row in the universe on {as_of}",
+            remedy="score a session that it has, or pull a newer release",
+        )
+    X = np.array([row[1:] for row in found], dtype=np.float32).reshape(len(found), len(names))
+    return tuple(str(row[0]) for row in found), X
+
+
+def _run(con: duckdb.DuckDBPyConnection, step: Step, as_of: date) -> None:
+    name = f"warehouse.{qualified(step.relation)}"
+    schema, table = step.relation.split(".")
+    kinds = {
+        row[0]
+        for row in con.execute(
+            "select table_type from information_schema.tables "
+            "where table_catalog = 'warehouse' and table_schema = ? and table_name = ?",
+            [schema, table],
+        ).fetchall()
+    }
+    continued = step.append and bool(kinds)
+    if continued:
+        con.execute(f"create or replace temp table history as select * from {name} where date < $day", {"day": as_of})
+    if kinds:
+        con.execute(f"drop {'view' if 'VIEW' in kinds else 'table'} {name}")
+    con.execute(f"create table {name} as {step.sql}")
+    if continued:
+        con.execute(f"insert into {name} by name select * from temp.history")
+
+
+def _first_needed(con: duckdb.DuckDBPyConnection, sql: FeatureSql, as_of: date) -> date:
+    found: date = con.execute(
+        "select min(date) from "
+        "(select date from silver.calendar where date <= $day order by date desc limit $sessions)",
+        {"day": as_of, "sessions": sql.lookback + 1},
+    ).fetchall()[0][0]
+    return found
+
+
+def _require_bars(con: duckdb.DuckDBPyConnection, sql: FeatureSql, as_of: date) -> None:
+    last, bars = con.execute(
+        f"select max(date), count(*) filter (where date = $day) from {BARS}", {"day": as_of}
+    ).fetchall()[0]
+    if not bars or as_of < sql.first_session:
+        raise DataGateError(
+            f"the release cannot score {as_of}: its bars end on {last or 'no date'}, and the first session that has "
+            f"all the bars that features look back on is {sql.first_session}",
+            remedy="score a session between the two, or pull a newer release",
+        )
