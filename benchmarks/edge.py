@@ -247,7 +247,7 @@ def measure(market: Market, work: Path, program: Path) -> bool:
     here, there = scores(home, day, (sys.executable, "-m", "trademl")), scores(edge, day, (str(program),))
     differing = sum(here.get(ticker) != there.get(ticker) for ticker in {*here, *there})
     told(f"{len(here)} scores (yhat, spread, probability, rank): {differing} differ", differing == 0 and bool(here))
-    verdict = trademl(home, "edge", "verify", "--journal", str(edge / "lake/journal"), now=now).strip()
+    verdict = trademl(home, "edge", "verify", "--journal", str(edge / "lake/journal/equities"), now=now).strip()
     told(f"journal against gold: {verdict.splitlines()[-1].strip()}", True)
     modules = loaded_modules(program, edge, now, day)
     bad = sorted(set(modules) & set(FORBIDDEN))

@@ -115,7 +115,7 @@ def write_release(
         (X[:, 0] + np.float32(2) * X[:, 1]).astype(np.float64),
     )
     documents = {
-        SQL: FeatureSql(first_session=TUESDAY, lookback=0, steps=tuple(steps)).to_json(),
+        SQL: FeatureSql(lookback=0, whole=True, steps=tuple(steps)).to_json(),
         GOLDEN: json.dumps(golden).encode(),
         REFERENCE: json.dumps(reference or {"sessions": 0, "features": {}, "prediction": None}).encode(),
         **{asset: (folder / name).read_bytes() for name, asset in ASSETS.items()},

@@ -31,7 +31,7 @@ FEATURES = Step(
     append=True,
 )
 REGIME = Step("gold.equities_regime", "select 'mid' as regime, date from silver.equity_market", append=False)
-SQL = FeatureSql(FIRST, 1, (MARKET, FEATURES, REGIME))
+SQL = FeatureSql(1, False, (MARKET, FEATURES, REGIME))
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_session_without_a_universe_is_refused(con: duckdb.DuckDBPyConnection)
     """Nobody to rank is no ranking."""
     nobody = Step(FEATURES.relation, FEATURES.sql.replace("bars.is_member", "false"), append=True)
     with pytest.raises(DataGateError, match="no row in the universe on 2024-01-04"):
-        compute_features(con, FeatureSql(FIRST, 1, (MARKET, nobody, REGIME)), TODAY, ["gap"])
+        compute_features(con, FeatureSql(1, False, (MARKET, nobody, REGIME)), TODAY, ["gap"])
 
 
 def test_an_unknown_feature_is_named(con: duckdb.DuckDBPyConnection) -> None:
@@ -101,7 +101,7 @@ def test_an_unknown_feature_is_named(con: duckdb.DuckDBPyConnection) -> None:
 
 def test_a_statement_that_does_not_run_is_the_releases_fault(con: duckdb.DuckDBPyConnection) -> None:
     """No traceback: the engine's first line, and what to do."""
-    broken = FeatureSql(FIRST, 1, (Step("gold.equities_features", "select nothing from nowhere", append=False),))
+    broken = FeatureSql(1, False, (Step("gold.equities_features", "select nothing from nowhere", append=False),))
     with pytest.raises(ReleaseError, match="nowhere does not exist"):
         compute_features(con, broken, TODAY, ["gap"])
 
@@ -117,8 +117,8 @@ def test_the_document_reads_back() -> None:
         b"",
         b"[]",
         b"{}",
-        b'{"first_session": "x", "lookback": 1, "steps": []}',
-        b'{"first_session": "2024-01-02", "lookback": 1, "steps": [{}]}',
+        b'{"lookback": "x", "whole": false, "steps": []}',
+        b'{"lookback": 1, "whole": false, "steps": [{}]}',
         b"\xff",
     ],
 )

@@ -54,7 +54,7 @@ def test_a_clock_behind_the_publisher_serves_nothing(home: Home) -> None:
 
 
 def test_a_fresh_signature_under_old_data_serves_nothing(home: Home) -> None:
-    """A release made today of a session 6 days ago is stale; 5 days are allowed, and any age where the limit is null."""
+    """Made today of a session 6 days ago, a release is stale; 5 days are allowed, any age where the limit is null."""
     for seq, distance in ((1, 6), (2, 5)):
         write_release(home, seq, created=NOW + timedelta(days=distance))
         if distance == 6:

@@ -10,7 +10,7 @@ import yaml
 from tests.edge.release_home import RELEASED_SESSIONS, SESSIONS, SYMBOLS, after_close, make_key, make_server
 from trademl.config.home import Home
 from trademl.edge.bundle import asset_file, open_release_bundle
-from trademl.edge.features import BARS, FeatureSql, compute_features, read_matrix
+from trademl.edge.features import BARS, FeatureSql, compute_features, first_session, read_matrix
 from trademl.edge.golden import GOLDEN, SQL, check_release
 from trademl.errors import ArtifactError, ConfigError, DataGateError, ParityError, PromotionError
 from trademl.lake.keys import verify
@@ -74,12 +74,14 @@ def test_every_session_in_reach_equals_gold(
     home, _, _, _, _ = server
     layout, release = layout_of(home), published[1]
     sql = FeatureSql.from_json(asset_file(layout, release, SQL).read_bytes())
+    with connect_files(layout, release.to_manifest()) as con:
+        first = first_session(con, sql)
     with read_snapshot(home) as snapshot:
         days = [
             row[0]
             for row in snapshot.con.execute(
                 "select distinct date from gold.equities_features where date >= $day order by 1",
-                {"day": sql.first_session},
+                {"day": first},
             ).fetchall()
         ]
         assert len(days) == RELEASED_SESSIONS - LOOKBACK
@@ -105,7 +107,9 @@ def test_a_session_without_its_lookback_is_refused(
     layout, release = layout_of(server[0]), published[1]
     sql = FeatureSql.from_json(asset_file(layout, release, SQL).read_bytes())
     con = connect_files(layout, release.to_manifest())
-    early = sql.first_session - timedelta(days=1)
+    first = first_session(con, sql)
+    assert first is not None
+    early = first - timedelta(days=1)
     with pytest.raises(DataGateError, match=f"cannot score {early}"):
         compute_features(con, sql, early, ["momentum_5d"])
     con.close()

@@ -41,23 +41,23 @@ class Step:
 
 @dataclass(frozen=True)
 class FeatureSql:
-    """What a device runs: the statements in order.
+    """What a device runs: the statements in order. The same from day to day, so that a device has it already.
 
     Attributes:
-        first_session: the first session whose whole lookback the release carries.
         lookback: how many sessions before it the features of a session read.
+        whole: the released bars are all there are: nothing lies before the first of them.
         steps: the statements.
     """
 
-    first_session: date
     lookback: int
+    whole: bool
     steps: tuple[Step, ...]
 
     def to_json(self) -> bytes:
         """Return the document that a release carries as ``sql/features.json``."""
         document = {
-            "first_session": self.first_session.isoformat(),
             "lookback": self.lookback,
+            "whole": self.whole,
             "steps": [asdict(step) for step in self.steps],
         }
         return (json.dumps(document, indent=0) + "\n").encode()
@@ -72,7 +72,7 @@ class FeatureSql:
         try:
             document = json.loads(raw.decode())
             steps = [Step(str(one["relation"]), str(one["sql"]), bool(one["append"])) for one in document["steps"]]
-            return cls(date.fromisoformat(document["first_session"]), int(document["lookback"]), tuple(steps))
+            return cls(int(document["lookback"]), bool(document["whole"]), tuple(steps))
         except (ValueError, TypeError, KeyError) as error:
             raise ReleaseError(f"sql/features.json is no list of steps: {error!r}", remedy=_AGAIN) from error
 
@@ -176,6 +176,20 @@ def _run(con: duckdb.DuckDBPyConnection, step: Step, as_of: date) -> None:
         con.execute(f"insert into {name} by name select * from temp.history")
 
 
+def first_session(con: duckdb.DuckDBPyConnection, sql: FeatureSql, earliest: date | None = None) -> date | None:
+    """Return the first session whose whole lookback is among the released bars, None when there is none.
+
+    ``earliest`` is the first date of the bars, where that is known already.
+    """
+    if earliest is None:
+        earliest = con.execute(f"select min(date) from {BARS}").fetchall()[0][0]
+    found: date | None = con.execute(
+        "select min(date) from (select date from silver.calendar where date >= $day order by date offset $sessions)",
+        {"day": earliest, "sessions": 0 if sql.whole else sql.lookback},
+    ).fetchall()[0][0]
+    return found
+
+
 def _first_needed(con: duckdb.DuckDBPyConnection, sql: FeatureSql, as_of: date) -> date:
     found: date = con.execute(
         "select min(date) from "
@@ -186,12 +200,13 @@ def _first_needed(con: duckdb.DuckDBPyConnection, sql: FeatureSql, as_of: date) 
 
 
 def _require_bars(con: duckdb.DuckDBPyConnection, sql: FeatureSql, as_of: date) -> None:
-    last, bars = con.execute(
-        f"select max(date), count(*) filter (where date = $day) from {BARS}", {"day": as_of}
+    earliest, last, bars = con.execute(
+        f"select min(date), max(date), count(*) filter (where date = $day) from {BARS}", {"day": as_of}
     ).fetchall()[0]
-    if not bars or as_of < sql.first_session:
+    first = first_session(con, sql, earliest)
+    if not bars or first is None or as_of < first:
         raise DataGateError(
             f"the release cannot score {as_of}: its bars end on {last or 'no date'}, and the first session that has "
-            f"all the bars that features look back on is {sql.first_session}",
+            f"all the bars that features look back on is {first or 'none'}",
             remedy="score a session between the two, or pull a newer release",
         )

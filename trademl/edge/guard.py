@@ -120,8 +120,8 @@ def check_freshness(con: duckdb.DuckDBPyConnection, release: Release, config: La
     limit, today = config.max_age_days, stamp.date()
     if limit is not None and (today - release.as_of).days > limit and not _nothing_since(con, release.as_of, today):
         raise TripwireError(
-            f"release {release.seq} ends on {release.as_of}, {(today - release.as_of).days} days before {today}; limit: "
-            f"{limit} days: nothing was written",
+            f"release {release.seq} ends on {release.as_of}, {(today - release.as_of).days} days before {today}; "
+            f"limit: {limit} days: nothing was written",
             remedy="land the missing sessions on the server, build, publish and pull; for history, set max_age_days in "
             "configs/lake.yml to null",
         )

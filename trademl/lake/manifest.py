@@ -5,6 +5,7 @@ are checked on every opening, hashes on demand.
 """
 
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,13 @@ def resolve(layout: Layout, file: FileEntry) -> Path:
     relative = Path(file.path)
     if relative.is_absolute() or ".." in relative.parts:
         raise SnapshotError(f"a manifest names {file.path}, which is not inside the lake", remedy=REBUILD)
-    return layout.root.resolve() / relative
+    return _resolved(layout.root) / relative
+
+
+@lru_cache(maxsize=64)
+def _resolved(root: Path) -> Path:
+    # Asked once per file of a manifest, and a manifest may have hundreds.
+    return root.resolve()
 
 
 def _restore(file: FileEntry) -> str:

@@ -11,14 +11,18 @@ from trademl.config.lake import LakeConfig
 from trademl.errors import ReleaseError, SnapshotError
 from trademl.lake.keys import MAX_SIGNATURE, verify
 from trademl.lake.layout import Layout
-from trademl.lake.manifest import current_seq
+from trademl.lake.manifest import current_seq, read_manifest
+from trademl.lake.reading import is_device
 from trademl.lake.release import MAX_DOCUMENT, Release, parse_release
 from trademl.lake.transport import Transport
+from trademl.log import get_logger
 
 MAX_POINTER = 32
 
+_LOG = get_logger("lake.offer")
 _POINTER = re.compile(rb"[0-9]{1,8}\n?")
 _FAR = timedelta(days=366)
+_PULL = "run `trademl lake pull`: it brings the current release whole again"
 _OWN_HOME = "pull into a home of its own: `trademl init DIR`, then `trademl --home DIR lake pull`"
 
 
@@ -41,10 +45,14 @@ class Offer:
 
 @dataclass(frozen=True)
 class Held:
-    """The release that a device reads: its document and the bytes that were signed."""
+    """The release that a device reads: its number, its document and the bytes that were signed.
 
-    release: Release
-    raw: bytes
+    Without a document (None) it was damaged: its number is known, and a pull may bring it again.
+    """
+
+    seq: int
+    release: Release | None
+    raw: bytes = b""
 
 
 def read_offer(source: Transport, config: LakeConfig) -> Offer:
@@ -101,16 +109,28 @@ def held_release(layout: Layout) -> Held | None:
     """Return the release that this lake reads, None in a lake that has pulled nothing yet.
 
     Raises:
-        ReleaseError: the lake is a builder's or publisher's own, or its document is damaged.
+        ReleaseError: the lake is a builder's or publisher's own.
     """
     if layout.released.exists():
         raise ReleaseError(f"{layout.root} publishes releases itself (it has RELEASED)", remedy=_OWN_HOME)
     seq = current_seq(layout)
-    return None if seq is None else read_held(layout, seq)
+    if seq is None:
+        return None
+    if not layout.release(seq).exists() and not _pulled(layout, seq):
+        raise ReleaseError(
+            f"CURRENT of {layout.root} is {seq}, a snapshot that was built here and not pulled: "
+            f"there is no {layout.release(seq)}",
+            remedy=_OWN_HOME,
+        )
+    try:
+        return Held(seq, *read_document(layout, seq))
+    except ReleaseError as error:
+        _LOG.warning("the document of the present release is damaged: %s", error)
+        return Held(seq, None)
 
 
-def read_held(layout: Layout, seq: int) -> Held:
-    """Return release ``seq`` of this lake.
+def read_document(layout: Layout, seq: int) -> tuple[Release, bytes]:
+    """Return release ``seq`` of this lake and the bytes of its document.
 
     Raises:
         ReleaseError: there is no such document, or it is not that release's.
@@ -118,15 +138,22 @@ def read_held(layout: Layout, seq: int) -> Held:
     path = layout.release(seq)
     try:
         raw = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ReleaseError(
-            f"CURRENT of {layout.root} is {seq}, a snapshot that was built here and not pulled: there is no {path}",
-            remedy=_OWN_HOME,
-        ) from error
-    release = parse_release(raw)
+    except OSError as error:
+        raise ReleaseError(f"{path} cannot be read: {error.strerror}", remedy=_PULL) from error
+    try:
+        release = parse_release(raw)
+    except ReleaseError as error:
+        raise ReleaseError(f"{path}: {error.message}", remedy=_PULL) from error
     if release.seq != seq:
-        raise ReleaseError(f"{path} documents release {release.seq}", remedy="delete it and pull again")
-    return Held(release, raw)
+        raise ReleaseError(f"{path} documents release {release.seq}", remedy=_PULL)
+    return release, raw
+
+
+def _pulled(layout: Layout, seq: int) -> bool:
+    try:
+        return is_device(read_manifest(layout, seq))
+    except SnapshotError:
+        return False
 
 
 def left_behind(layout: Layout) -> int:

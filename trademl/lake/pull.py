@@ -22,7 +22,7 @@ from trademl.lake.checks import check_footers, digest_of, fault_of, faulty_objec
 from trademl.lake.files import FileLock, commit_file, write_atomic
 from trademl.lake.layout import Layout
 from trademl.lake.manifest import Manifest, flip_current
-from trademl.lake.offer import Held, Offer, held_release, left_behind, read_offer, require_fresh
+from trademl.lake.offer import Held, Offer, held_release, left_behind, read_document, read_offer, require_fresh
 from trademl.lake.release import Release
 from trademl.lake.retention import collect_releases
 from trademl.lake.transport import Transport, transport_of
@@ -120,22 +120,22 @@ def _pull(
     require_fresh(release, now(), timedelta(minutes=config.max_clock_skew_minutes))
     left = left_behind(layout)
     _require_newer(layout, held, offer, left)
-    if held is not None and release.seq == left != held.release.seq and not again:
+    if held is not None and release.seq == left != held.seq and not again:
         told = f"release {left} was rolled back here; the next one will be pulled"
-        return _result(held.release, offer, changed=False, began=began, note=told)
+        return _result(read_document(layout, held.seq)[0], offer, changed=False, began=began, note=told)
 
     sizes = release.objects()
     faulty = faulty_objects(layout, sizes)
     missing = {name: sizes[name] for name in faulty}
     fetched = _fetch(layout, source, missing, progress)
-    changed = held is None or held.release.seq != release.seq
+    changed = held is None or held.seq != release.seq
     manifest = release.to_manifest()
     if changed or missing:
         check_footers(layout, release)
         if check is not None:
             check(layout, manifest, release)
-        _write(layout.release(release.seq), offer.raw)
-        _write(layout.signature(release.seq), offer.signature)
+    _write(layout.release(release.seq), offer.raw)
+    _write(layout.signature(release.seq), offer.signature)
     _write(layout.manifest(release.seq), manifest.model_dump_json(indent=1).encode())
     if changed:
         flip_current(layout, release.seq)
@@ -174,14 +174,15 @@ def _result(
 def _require_newer(layout: Layout, held: Held | None, offer: Offer, left: int) -> None:
     """Refuse a release older than one that this device has had, and another one under a number that it knows."""
     seq = offer.release.seq
-    newest = max(held.release.seq if held else 0, left)
-    if seq < newest and not (held and seq == held.release.seq and offer.raw == held.raw):
+    newest = max(held.seq if held else 0, left)
+    reading = held is not None and seq == held.seq
+    if seq < newest and not reading:
         raise ReleaseError(
             f"release {seq} is offered again, but this device has had release {newest} already: a replay",
             remedy=_REPLAY,
         )
-    known = held.raw if held and seq == held.release.seq else None
-    if known is None and seq == left and layout.release(left).is_file():
+    known = held.raw if held is not None and reading and held.release is not None else None
+    if seq == left and not reading and layout.release(left).is_file():
         known = layout.release(left).read_bytes()
     if known is not None and known != offer.raw:
         raise ReleaseError(

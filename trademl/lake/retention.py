@@ -14,7 +14,7 @@ from trademl.lake.garbage import collect, release_numbers, remove_old_parts
 from trademl.lake.keys import verify
 from trademl.lake.layout import Layout
 from trademl.lake.manifest import current_seq, flip_current, read_manifest
-from trademl.lake.offer import held_release, left_behind, read_held, read_offer
+from trademl.lake.offer import held_release, left_behind, read_document, read_offer
 from trademl.lake.reading import is_device, remove_unless_open
 from trademl.lake.release import Release
 from trademl.lake.transport import Transport, transport_of
@@ -135,7 +135,7 @@ def rollback(layout: Layout, config: LakeConfig, *, now: Clock = utc_now) -> Rol
         held = held_release(layout)
         if held is None:
             raise ReleaseError(f"{layout.root} has pulled no release", remedy="run `trademl lake pull`")
-        leaving = held.release.seq
+        leaving = held.seq
         skipped: dict[int, str] = {}
         for seq in reversed([number for number in release_numbers(layout) if number < leaving]):
             try:
@@ -143,7 +143,7 @@ def rollback(layout: Layout, config: LakeConfig, *, now: Clock = utc_now) -> Rol
             except TrademlError as error:
                 skipped[seq] = error.message
                 continue
-            release = read_held(layout, seq).release
+            release, _ = read_document(layout, seq)
             newest = max(left_behind(layout), leaving)
             # The mark comes first: dying between the two leaves the present release, and the next pull removes it.
             write_atomic(layout.rolled_back, f"{newest}\n".encode(), mode=0o644)
@@ -173,21 +173,21 @@ def verify_releases(layout: Layout, config: LakeConfig, *, every: bool = False) 
 
 
 def _verified(layout: Layout, config: LakeConfig, seq: int, *, manifest: bool) -> Verified:
-    held = read_held(layout, seq)
     try:
-        signature = layout.signature(seq).read_bytes()
-    except FileNotFoundError as error:
-        raise ReleaseError(f"release {seq} has no signature {layout.signature(seq)}", remedy=_PULL) from error
-    key = verify(held.raw, signature, config.trusted_keys)
-    sizes = held.release.objects()
+        raw, signature = layout.release(seq).read_bytes(), layout.signature(seq).read_bytes()
+    except OSError as error:
+        raise ReleaseError(f"release {seq}: {error.filename} cannot be read: {error.strerror}", remedy=_PULL) from error
+    key = verify(raw, signature, config.trusted_keys)
+    release, _ = read_document(layout, seq)
+    sizes = release.objects()
     faulty = faulty_objects(layout, sizes)
     if faulty:
         name, fault = next(iter(faulty.items()))
         raise ReleaseError(
             f"release {seq}: {len(faulty)} of {len(sizes)} objects are not whole: {name} {fault}", remedy=_PULL
         )
-    check_footers(layout, held.release)
-    if manifest and read_manifest(layout, seq) != held.release.to_manifest():
+    check_footers(layout, release)
+    if manifest and read_manifest(layout, seq) != release.to_manifest():
         raise ReleaseError(f"{layout.manifest(seq)} is not the manifest of release {seq}", remedy=_PULL)
     return Verified(seq, key, len(sizes), sum(sizes.values()))
 
@@ -241,7 +241,7 @@ def lake_status(
         ReleaseError, SnapshotError: a pointer or document of this lake is damaged.
     """
     role, seq = role_of(layout), current_release(layout)
-    release = read_held(layout, seq).release if seq is not None else None
+    release = read_document(layout, seq)[0] if seq is not None else None
     offered, problem = None, ""
     if ask and role != "publisher" and (transport is not None or config.source is not None):
         try:

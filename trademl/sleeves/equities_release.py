@@ -100,7 +100,7 @@ def publish(
             symbols, X = read_matrix(snapshot.con, bundle.feature_names, as_of)
             regime = read_regime(snapshot.con, REGIME, as_of)
             golden = golden_values(as_of, symbols, bundle.feature_names, X, regime, bundle.session.predict(X))
-            sql = FeatureSql(_first_session(snapshot.con), LOOKBACK, steps)
+            sql = FeatureSql(LOOKBACK, _is_whole(snapshot.con), steps)
             folder = home.models_artifacts / SLEEVE / bundle.run_id
             documents = {
                 SQL: sql.to_json(),
@@ -200,12 +200,12 @@ def _extract(snapshot: Snapshot, layout: Layout, name: str) -> ReleaseTable:
     return ReleaseTable(columns=entry.columns, grain=entry.grain, files=files)
 
 
-def _first_session(con: duckdb.DuckDBPyConnection) -> date:
-    """Return the first session whose whole lookback is in the extract: any, where the extract is all there is."""
-    days = [row[0] for row in con.execute(f"select distinct date from {BARS} order by 1").fetchall()]
-    earlier = con.execute("select count(*) from silver.equity_bars where date < $day", {"day": days[0]}).fetchall()
-    found: date = days[0] if not earlier[0][0] else days[min(LOOKBACK, len(days) - 1)]
-    return found
+def _is_whole(con: duckdb.DuckDBPyConnection) -> bool:
+    """Tell whether the extract has every bar that the warehouse has."""
+    earlier = con.execute(
+        f"select count(*) from silver.equity_bars where date < (select min(date) from {BARS})"
+    ).fetchall()
+    return int(earlier[0][0]) == 0
 
 
 def _reference(con: duckdb.DuckDBPyConnection, bundle: Bundle, as_of: date) -> dict[str, Any]:
@@ -213,7 +213,8 @@ def _reference(con: duckdb.DuckDBPyConnection, bundle: Bundle, as_of: date) -> d
 
     A cross-section differs from the year's pool on any day that the whole market moves, so the index of a day is only
     strange beside that of other days. Beside the model's features stand the z-scores behind its ranks, which show the
-    shape that a rank hides and do not move with the market. The year ends with the month before ``as_of``: a daily release has it already.
+    shape that a rank hides and do not move with the market. The year ends with the month before ``as_of``, so that a
+    daily release adds nothing to it.
     """
     present = list(con.execute(f"describe {FEATURES}").fetchnumpy()["column_name"])
     shapes = {
