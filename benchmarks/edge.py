@@ -248,7 +248,7 @@ def measure(market: Market, work: Path, program: Path) -> bool:
     differing = sum(here.get(ticker) != there.get(ticker) for ticker in {*here, *there})
     told(f"{len(here)} scores (yhat, spread, probability, rank): {differing} differ", differing == 0 and bool(here))
     verdict = trademl(home, "edge", "verify", "--journal", str(edge / "lake/journal/equities"), now=now).strip()
-    told(f"journal against gold: {verdict.splitlines()[-1].strip()}", True)
+    told(f"journal against gold: {verdict.splitlines()[-1].strip()}", "all equal" in verdict)
     modules = loaded_modules(program, edge, now, day)
     bad = sorted(set(modules) & set(FORBIDDEN))
     told(f"modules loaded: {', '.join(modules)}", not bad)

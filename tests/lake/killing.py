@@ -44,7 +44,7 @@ def in_child(work: Callable[[], Any]) -> Any:
         os.close(reading)
         try:
             answer = {"value": work()}
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - a forked copy of the caller must not go on
             answer = {"error": f"{type(error).__name__}: {error}"}
         with os.fdopen(writing, "w") as stream:
             json.dump(answer, stream)
@@ -107,7 +107,7 @@ def _child(work: Callable[[Act], object], root: Path, stop: int | None, writing:
     _watch_files(root, act)
     try:
         work(act)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - a forked copy of the caller must not go on
         os.write(writing, f"!{type(error).__name__}: {str(error).splitlines()[0]}\n".encode())
         return 1
     return 0

@@ -1,6 +1,7 @@
 """Reading: whole states only, whatever is published, removed or damaged meanwhile."""
 
 import time
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,25 @@ import pytest
 from tests.lake.small_warehouse import child, first_line, write_warehouse
 from trademl.errors import SnapshotError
 from trademl.lake import snapshot as snapshots
+from trademl.lake.batches import write_rows
 from trademl.lake.layout import Layout
-from trademl.lake.manifest import Manifest, flip_current, read_manifest
+from trademl.lake.manifest import Manifest, flip_current, read_manifest, write_manifest
+from trademl.lake.reading import is_device, show_batches
 from trademl.lake.snapshot import collect_garbage, open_snapshot, take_snapshot
 
 PUBLISHED = ("silver.equity_bars", "silver.coverage", "gold.equities_features", "gold.empty_yet", "gold.big_numbers")
+SCORE = {
+    "ticker": "S0",
+    "dt": date(2003, 12, 31),
+    "horizon": 5,
+    "model_id": "m",
+    "label": "fwd_5d",
+    "yhat": 0.5,
+    "yhat_std": 0.25,
+    "prob_up": 0.75,
+    "rank_pct": 1.0,
+    "scored_at": datetime(2004, 1, 1),
+}
 FIRST_DAYS = {"2001": "2001-01-01", "2002": "2002-01-06", "2003": "2003-01-01"}
 
 
@@ -86,6 +101,29 @@ def test_opening_a_manifest_that_is_gone_names_it(layout: Layout) -> None:
     flip_current(layout, 9)
     with pytest.raises(SnapshotError, match=r"00000009\.json"):
         open_snapshot(layout)
+
+
+def test_a_device_shows_the_batches_that_lie_in_its_lake(layout: Layout) -> None:
+    """A manifest made from a release lists no batch: the views show what is there on opening, or when told to look."""
+    write_warehouse(layout)
+    built = take_snapshot(layout)
+    assert not is_device(built)
+    changes = {"seq": 2, "warehouse_stamp": "release 2", "batches": {}, "views": {}}
+    write_manifest(layout, built.model_copy(update=changes))
+    flip_current(layout, 2)
+    count = "select count(*) from preds.equities"
+    with open_snapshot(layout) as before:
+        assert is_device(before.manifest)
+        path = write_rows(layout, "preds.equities", [SCORE])
+        assert before.con.execute(count).fetchall() == [(0,)]
+        show_batches(before.con, layout, "preds.equities")
+        assert before.con.execute(count).fetchall() == [(1,)]
+    with open_snapshot(layout, guarded=True) as after:
+        assert after.con.execute(count).fetchall() == [(1,)]
+        assert path is not None
+        assert after.batches["preds.equities"] == (path.resolve(),)
+    with open_snapshot(layout, 1) as server:
+        assert server.con.execute(count).fetchall() == [(0,)]
 
 
 READER = """

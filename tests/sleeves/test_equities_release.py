@@ -1,6 +1,10 @@
 """Publishing: what leaves the machine is signed, small, and computes the session as gold has it, bit for bit."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -176,6 +180,27 @@ def test_what_may_not_leave_does_not(server: tuple[Home, str, datetime, Path, st
     with pytest.raises(ArtifactError, match="equities-fwd_5d-000000000000"):
         publish(home, "equities-fwd_5d-000000000000", now=lambda: moment)
     assert (layout.released.read_text() if layout.released.is_file() else None) == before
+
+
+def test_the_readme_goes_from_server_to_pi(
+    server: tuple[Home, str, datetime, Path, str], repository: Path, tmp_path: Path
+) -> None:
+    """The console block of README's section works as written, but for the moment at which its market ended."""
+    home, run, moment, _, _ = server
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"## From server to Pi\n.*?```console\n(.*?)```", text, re.DOTALL)
+    written = re.sub(r"TRADEML_NOW=\S+", f"TRADEML_NOW={moment.isoformat()}", block)
+    assert written != block
+    script = "set -e\n" + "\n".join(line.removeprefix("$ ") for line in written.splitlines())
+    (tmp_path / "demo").symlink_to(home.root)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"model       {run}" in done.stdout
+    assert list((tmp_path / "pi/lake/reports").glob("equities_*.json"))
+    assert "all equal bit for bit" in done.stdout.splitlines()[-1]
 
 
 def test_without_a_key_nothing_is_published(server: tuple[Home, str, datetime, Path, str]) -> None:

@@ -32,7 +32,7 @@ def lake() -> None:
     """
 
 
-@lake.command()
+@lake.command(short_help="Make a key pair for signing releases.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where to write the key.")
 def keygen(out: Path) -> None:
     """Make an Ed25519 key pair: write the private key to --out (mode 0600) and print the public key.
@@ -49,7 +49,7 @@ def keygen(out: Path) -> None:
     click.echo(public)
 
 
-@lake.command()
+@lake.command(short_help="Sign the snapshot's last session with one model, for devices.")
 @click.option("--run", "run_id", metavar="RUN_ID", help="The run to release.  [default: the router's champion]")
 def publish(run_id: str | None) -> None:
     """Sign the current snapshot's last session with one model, and release it to devices.
@@ -66,7 +66,7 @@ def publish(run_id: str | None) -> None:
     click.echo(f"document {done.path}")
 
 
-@lake.command()
+@lake.command(short_help="Bring this home to the release that the source offers.")
 @click.option("--again", is_flag=True, help="Take the release even if it was rolled back here.")
 @FORMAT
 def pull(again: bool, form: str) -> None:
@@ -120,7 +120,7 @@ def rollback() -> None:
         )
 
 
-@lake.command()
+@lake.command(short_help="Check a release in this lake again, byte for byte.")
 @click.option("--all", "every", is_flag=True, help="Check every release that is kept, not only the current one.")
 def verify(every: bool) -> None:
     """Check a release in this lake again: signature, sha256 of every object, parquet footers, manifest.
