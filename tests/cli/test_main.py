@@ -211,7 +211,7 @@ def test_every_importable_package_of_an_extra_has_its_row(repository: Path) -> N
         "exchange-calendars": "exchange_calendars",
     }
     declared: dict[str, str] = {}
-    for extra in ("train", "sources"):
+    for extra in ("train", "s3", "sources"):
         for requirement in project["optional-dependencies"][extra]:
             name = requirement.partition(">")[0]
             if name != "protobuf":  # a bound only: nothing here imports it

@@ -62,6 +62,8 @@ def check(line: str) -> str:
     words = shlex.split(line.split(" && ")[0].split(" | ")[0].partition(" #")[0])[1:]
     command: click.Command = main
     context = click.Context(main)
+    if words[:1] == ["--home"]:
+        words = words[2:]
     while words:
         known = {name for option in command.params for name in [*option.opts, *option.secondary_opts]}
         word = words.pop(0)

@@ -31,7 +31,7 @@ class Hostile:
     """One attack: what it does to the source and device, the device's clock, and what the refusal says (a pattern)."""
 
     name: str
-    attack: Callable[[Server, Layout], None]
+    attack: Callable[[Server, Layout], object]
     told: str
     now: datetime = NOON_AFTER
 

@@ -126,7 +126,7 @@ def _watch_files(root: Path, act: Act) -> None:
 
     fsync = os.fsync
 
-    def flush(descriptor: int) -> None:
+    def flush(descriptor: Any) -> None:
         act("fsync")
         fsync(descriptor)
 

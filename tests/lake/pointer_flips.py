@@ -60,7 +60,9 @@ def flip_under_readers(folder: Path, flips: int, readers: int = 2, pause: float 
         flip_current(device, 1 + number % 2)
         time.sleep(pause)  # so that the readers get their turn, also on a busy machine
     stop.touch()
-    reads, wrong, errors, seen = 0, 0, [], set()
+    reads, wrong = 0, 0
+    errors: list[str] = []
+    seen: set[int] = set()
     for process in processes:
         out, err = process.communicate(timeout=60)
         if err or process.returncode:

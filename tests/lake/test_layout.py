@@ -50,3 +50,15 @@ def test_unknown_raw_dataset_is_refused() -> None:
     """A name that is not a raw dataset has no folder, and the message lists those that do."""
     with pytest.raises(SnapshotError, match="equity_bars"):
         LAYOUT.raw("bars")
+
+
+def test_releases_lie_beside_manifests_and_share_objects() -> None:
+    """Document, signature and pointers of releases; a table is an object with an ending, all else is one without."""
+    digest = "ab" * 32
+    assert LAYOUT.release(7) == Path("/lake/releases/00000007.json")
+    assert LAYOUT.signature(7) == Path("/lake/releases/00000007.json.sig")
+    assert LAYOUT.released == Path("/lake/RELEASED")
+    assert LAYOUT.rolled_back == Path("/lake/ROLLED_BACK")
+    assert LAYOUT.object(digest) == Path(f"/lake/objects/{digest}.parquet")
+    assert LAYOUT.asset(digest) == Path(f"/lake/objects/{digest}")
+    assert LAYOUT.parts == Path("/lake/objects/.part")

@@ -19,8 +19,10 @@ Data only: everything here but this file is written by trademl and kept out of v
 
     raw/<dataset>/<batch>/     landed rows and quarantine, immutable, append-only: never delete
     preds/, ops/               predictions and evidence, immutable batches: never delete
-    reports/                   the daily reports of `trademl score`
+    reports/                   the daily reports of `trademl score` and `trademl edge score`
+    journal/                   on a device: the feature vectors that it served: never delete
     objects/, manifests/       the published snapshots, and CURRENT, which names the one to read
+    releases/                  signed releases, and RELEASED, which names the one that devices may pull
     warehouse.duckdb           the builder's own file: safe to delete, `trademl build` makes it again
 """
 

@@ -80,7 +80,8 @@ class ScoringLimits(Section):
     Attributes:
         mode: ``local`` computes scores on the device; ``fetch`` takes the server's report of the day.
         max_turnover: the largest share of yesterday's best picks that may be replaced in one day.
-        max_feature_psi: the largest population stability index of a feature against the training data.
+        max_feature_psi: how far the population stability index of a feature may be above that of the reference's
+            worst session.
         max_prediction_psi: the same for the prediction.
         min_rows: fewer scored symbols than this are no universe.
     """

@@ -245,7 +245,7 @@ def _bins(values: NDArray[np.float64], starts: NDArray[np.int64]) -> dict[str, A
     edges, shares = reference_bins(values)
     worst = max(drift_from_bins(edges, shares, day) for day in np.split(values, starts[1:]))
     return {
-        "edges": [float(f"{edge:.6g}") for edge in edges],
+        "edges": edges,
         "shares": [float(f"{share:.6g}") for share in shares],
         "worst": float(f"{worst:.6g}"),
     }

@@ -83,8 +83,12 @@ def test_a_store_that_does_not_answer_is_an_error_and_not_a_wait(monkeypatch: py
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
     transport = S3Transport.of("bucket", "deep/lake")
-    with pytest.raises(ReleaseError, match="RELEASED of s3://bucket/deep/lake cannot be read from byte 0"):
+    with pytest.raises(ReleaseError, match="RELEASED of s3://bucket/deep/lake cannot be read from byte 0") as caught:
         transport.read("RELEASED", 32)
+    assert "error sending request" in caught.value.message
+    monkeypatch.delenv("AWS_ALLOW_HTTP")
+    with pytest.raises(ReleaseError, match="builder error"):
+        S3Transport.of("bucket", "deep/lake").read("RELEASED", 32)
 
 
 def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

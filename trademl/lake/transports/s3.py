@@ -5,6 +5,7 @@ AWS_SECRET_ACCESS_KEY, AWS_ALLOW_HTTP, ... Objects come in ranges, so a range th
 that broke off goes on where it was.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +53,8 @@ class S3Transport:
             store = S3Store(
                 bucket,
                 prefix=prefix or None,
-                client_options={"connect_timeout": "20s", "timeout": "120s"},
+                # Options given here replace those of the environment, so its AWS_ALLOW_HTTP is read here.
+                client_options={"connect_timeout": "20s", "timeout": "120s", "allow_http": _plain_http()},
                 retry_config={"max_retries": _MOST_RETRIES},
             )
         except (BaseError, ValueError) as error:
@@ -96,6 +98,10 @@ class S3Transport:
             raise ReleaseError(
                 f"{name} of {self.where} cannot be read from byte {start}: {_first_line(error)}", remedy=_LOOK
             ) from error
+
+
+def _plain_http() -> bool:
+    return os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes")
 
 
 def _first_line(error: BaseException) -> str:
