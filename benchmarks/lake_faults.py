@@ -1,12 +1,13 @@
 """Does a device ever serve anything but a whole, genuine release? Faults and attacks, counted.
 
-    python -m benchmarks.lake_faults                       # three minutes on two cores
+    python -m benchmarks.lake_faults                       # a quarter of an hour on two cores
     python -m benchmarks.lake_faults --kills 300 --flips 5000
 
-Pulls are killed with SIGKILL before every one of their steps and at random moments; single bits are flipped in what the
-source offers; every hostile release of tests/lake/hostile.py is offered; a real disk fills up (where a tmpfs may be
-mounted); the pointer moves under two reading processes. Small releases made by hand are used, so no warehouse is
-needed. Exit code 1 when a wrong state was read, an attack was accepted, or a later pull did not complete.
+Pulls are killed with SIGKILL before every one of their steps and at random moments, publishings (of a small simulated
+market, built and trained for it) before steps spread over them; single bits are flipped in what the source offers;
+every hostile release of tests/lake/hostile.py is offered; a real disk fills up (where a tmpfs may be mounted); the
+pointer moves under two reading processes. All but the publishings use small releases made by hand. Exit code 1 when a
+wrong state was read, an attack was accepted, or what came next did not complete.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from tests.lake.pointer_flips import flip_under_readers
 from tests.lake.pull_killer import judge, killed_pulls
 from tests.lake.small_disk import MODEL_BYTES, fill_during_pulls, small_disk
 from tests.lake.small_release import NOON_AFTER, at, newest_close, server_in, state
+from tests.sleeves import publish_killer
 from trademl.errors import ReleaseError
 from trademl.lake.files import write_atomic
 from trademl.lake.layout import Layout
@@ -63,6 +65,15 @@ def kills(folder: Path, count: int) -> Row:
     wrong = sum(found[name] for name in bad) + max(count - found["kills"], 0)
     details = {"steps of a pull": len(document["steps"]), **{k: v for k, v in found.items() if k != "kills"}}
     return Row("SIGKILL during pull", found["kills"], wrong, details)
+
+
+def publish_kills(folder: Path, count: int) -> Row:
+    """Kill ``count`` publishings of a real, small warehouse before steps spread over them."""
+    document = publish_killer.killed_publishing(folder, count)
+    found = publish_killer.judge(document)
+    wrong = found["wrong or half states"] + found["next publishings that did not complete"]
+    details = {"steps of publishing": len(document["steps"]), **{k: v for k, v in found.items() if k != "kills"}}
+    return Row("SIGKILL during publish", found["kills"], wrong + count - found["kills"], details)
 
 
 def bit_flips(folder: Path, count: int) -> Row:
@@ -153,6 +164,7 @@ def main() -> int:
     """Run all of it and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=120, help="kills of pulls, at least")
+    parser.add_argument("--publish-kills", type=int, default=80, help="kills of publishings")
     parser.add_argument("--bits", type=int, default=100, help="bits to flip")
     parser.add_argument("--flips", type=int, default=1000, help="pointer flips")
     options = parser.parse_args()
@@ -162,12 +174,13 @@ def main() -> int:
         # First, while this process has opened no database: it forks.
         rows = [
             timed(lambda: kills(folder / "kills", options.kills)),
+            timed(lambda: publish_kills(folder / "publish", options.publish_kills)),
             timed(lambda: _row(in_child(lambda: vars(bit_flips(folder / "bits", options.bits))))),
             timed(lambda: _row(in_child(lambda: vars(attacks(folder / "attacks"))))),
             timed(lambda: full_disks(folder / "full")),
             timed(lambda: pointer_flips(folder / "flips", options.flips)),
         ]
-    if rows[3] is None:
+    if rows[4] is None:
         print("disk full during pull: not tried, because a tmpfs cannot be mounted here")
     wrong = sum(row.wrong for row in rows if row is not None)
     print(f"{sum(row.tried for row in rows if row is not None)} faults and attacks, {wrong} with a wrong result")

@@ -126,9 +126,9 @@ def _watch_files(root: Path, act: Act) -> None:
 
     fsync = os.fsync
 
-    def flush(descriptor: Any) -> None:
+    def flush(fd: Any) -> None:
         act("fsync")
-        fsync(descriptor)
+        fsync(fd)
 
     os.fsync = flush
     sys.addaudithook(audit)

@@ -1,4 +1,4 @@
-"""Attacks on a pull: every hostile release is refused by name, every flipped bit is noticed, planted links lead nowhere."""
+"""Attacks on a pull: hostile releases are refused by name, flipped bits noticed, planted links lead nowhere."""
 
 import shutil
 from pathlib import Path
