@@ -54,3 +54,35 @@
         true
     {%- endif -%}
 {%- endmacro %}
+
+{#
+    A batch table as SQL users see it: of each grain the row written last. Grain and columns are those that the model's yml declares, so
+    the model itself is one line.
+#}
+{% macro latest_rows(written_at) -%}
+    {#- While dbt parses, it does not know them yet. -#}
+    {%- set columns = model.columns.keys() | list if execute else ['1 as parsed'] -%}
+    {%- set grain = model.config.meta.grain if execute else ['1'] -%}
+with batches as (
+    select * from {{ landed_batches(this.schema, this.identifier) }} as landed
+),
+
+versions as (
+    select
+        *,
+        row_number() over (
+            partition by {{ grain | join(', ') }}
+            order by {{ written_at }} desc nulls last
+        ) as version_from_latest
+    from batches
+),
+
+latest as (
+    select
+        {{ columns | join(',\n        ') }}
+    from versions
+    where version_from_latest = 1
+)
+
+select * from latest
+{%- endmacro %}

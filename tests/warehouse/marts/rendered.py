@@ -1,9 +1,12 @@
 """The marts' SQL on a bare DuckDB: each model becomes a view in its schema, without a dbt run."""
 
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import jinja2
+import yaml
 
 from trademl.schema import BATCHES
 
@@ -36,9 +39,29 @@ def warehouse() -> duckdb.DuckDBPyConnection:
 def rendered(path: Path) -> str:
     """Return a model's SQL with references put in place of the macros."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
-    return environment.from_string(path.read_text(encoding="utf-8")).render(
-        ref=relation_of, landed_batches=lambda schema, table: f"landed.{schema}_{table}"
+    schema, alias = relation_of(path.stem).split(".")
+    return environment.from_string(latest_rows() + path.read_text(encoding="utf-8")).render(
+        ref=relation_of,
+        landed_batches=lambda schema, table: f"landed.{schema}_{table}",
+        execute=True,
+        model=declared(path) if schema in ("preds", "ops") else None,
+        this=SimpleNamespace(schema=schema, identifier=alias),
     )
+
+
+def latest_rows() -> str:
+    """Return the project's own macro, which prediction and evidence models consist of."""
+    text = (MODELS.parent / "macros" / "landed.sql").read_text(encoding="utf-8")
+    (macro,) = re.findall(r"{% macro latest_rows.*?endmacro %}", text, re.DOTALL)
+    return str(macro)
+
+
+def declared(path: Path) -> SimpleNamespace:
+    """Return what dbt tells the macro of a model: its columns and grain, from the yml beside it."""
+    models = yaml.safe_load(path.with_name(f"{path.parent.name}.yml").read_text(encoding="utf-8"))["models"]
+    (found,) = [model for model in models if model["name"] == path.stem]
+    columns = {column["name"]: column for column in found["columns"]}
+    return SimpleNamespace(columns=columns, config=SimpleNamespace(meta=SimpleNamespace(**found["config"]["meta"])))
 
 
 def relation_of(model: str) -> str:
