@@ -11,7 +11,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-MODULE_OF = {"alpaca-py": "alpaca", "dbt-core": "dbt", "dbt-duckdb": "dbt", "pyyaml": "yaml"}
+MODULE_OF = {"alpaca-py": "alpaca", "dbt-core": "dbt", "dbt-duckdb": "dbt", "pyyaml": "yaml", "xgboost-cpu": "xgboost"}
 PI = {"click", "cryptography", "duckdb", "numpy", "onnxruntime", "pydantic", "pyyaml"}
 
 

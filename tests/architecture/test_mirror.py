@@ -25,6 +25,9 @@ TESTED_ELSEWHERE = {
     "governance/data_audit/signal.py": "governance/test_data_audit.py, each check by its name",
     "governance/data_audit/twins.py": "governance/test_data_audit.py, each check by its name",
     "governance/data_audit/weights.py": "governance/test_data_audit.py, each check by its name",
+    "models/boosting/catboost_config.py": "models/test_registry_contract.py and models/boosting/test_catboost.py",
+    "models/boosting/lightgbm_config.py": "models/test_registry_contract.py and models/boosting/test_lightgbm.py",
+    "models/boosting/xgboost_config.py": "models/test_registry_contract.py and models/boosting/test_xgboost.py",
     "log.py": "cli/test_main.py: the option --verbose",
     "warehouse/ingest/stage.py": "warehouse/ingest/test_files.py, test_records.py and test_run.py: what is read lands",
 }

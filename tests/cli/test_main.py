@@ -209,6 +209,7 @@ def test_every_importable_package_of_an_extra_has_its_row(repository: Path) -> N
         "dbt-core": "dbt",
         "dbt-duckdb": "dbt",
         "exchange-calendars": "exchange_calendars",
+        "xgboost-cpu": "xgboost",
     }
     declared: dict[str, str] = {}
     for extra in ("train", "s3", "sources"):

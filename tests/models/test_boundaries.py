@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trademl.models.boundaries import CHUNK_ROWS, ODD_VALUES, boundary_rows, odd_rows, threshold_count
+from trademl.models.boundaries import CHUNK_ROWS, ODD_VALUES, boundary_rows, odd_rows, threshold_count, used_features
 from trademl.models.trees import Tree
 
 NAN, INF = float("nan"), float("inf")
@@ -77,9 +77,9 @@ def test_a_constant_tree_has_no_rows_and_blocks_are_bounded() -> None:
 
 def test_odd_rows_give_each_used_feature_each_odd_value() -> None:
     """Features 0 and 2 of three are used: each has all odd values, one a row, and feature 1 none."""
-    rows = odd_rows(
-        [tree([0], [1.0], [-1], [-2], [False]), tree([2], [1.0], [-1], [-2], [False])], np.full((1, 3), 9.5, "f4")
-    )
+    trees = [tree([2], [1.0], [-1], [-2], [False]), tree([0], [1.0], [-1], [-2], [False])]
+    assert used_features(trees) == [0, 2]
+    rows = odd_rows(used_features(trees), np.full((1, 3), 9.5, "f4"))
     assert len(rows) == 2 * len(ODD_VALUES)
     odd = np.array(ODD_VALUES)
     assert np.array_equal(rows[: len(odd), 0].view(np.uint32), odd.view(np.uint32))

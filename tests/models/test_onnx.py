@@ -1,6 +1,7 @@
 """Export to ONNX and the proof of parity."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 
 from tests.models.panels import NAMES, awkward_panel
 from trademl.errors import ModelError, ParityError
+from trademl.models.base import Native
 from trademl.models.boosting.lightgbm import LightGBMConfig, LightGBMModel
-from trademl.models.boosting.lightgbm_text import canonicalise, parse, trees_of
+from trademl.models.boosting.lightgbm_text import canonicalise, export_onnx, parse, trees_of
 from trademl.models.boundaries import ODD_VALUES
-from trademl.models.onnx import export_onnx, prove_parity
+from trademl.models.onnx import export_trees, prove_parity
 from trademl.models.runtime import INPUT, OUTPUT, open_graph
+from trademl.models.trees import Ensemble
 
 X, Y = awkward_panel(4000)
 BINARY = (Y > 0).astype(np.float64)
@@ -119,7 +122,7 @@ def test_proof_counts_rows_thresholds_and_trees(tmp_path: Path) -> None:
     model = LightGBMModel(LightGBMConfig(n_rounds=1, num_leaves=2, threads=1), NAMES).fit(X, Y)
     model.save(tmp_path / "m.txt")
     model.export_onnx(tmp_path / "m.onnx")
-    report = prove_parity(tmp_path / "m.txt", tmp_path / "m.onnx", X, latency=True)
+    report = prove_parity(LightGBMModel.native(tmp_path / "m.txt"), tmp_path / "m.onnx", X, latency=True)
     assert (report.rows, report.boundary_rows) == (4000 + 64 + 4 + 20, 24)
     assert (report.trees, report.thresholds, report.mismatches, report.max_abs_difference) == (1, 1, 0, 0.0)
     assert report.onnx_ms_500_rows is not None
@@ -132,7 +135,7 @@ def test_proof_holds_for_saved_files(name: str, tmp_path: Path) -> None:
     model = LightGBMModel.from_text(trained(name))
     model.save(tmp_path / "m.txt")
     model.export_onnx(tmp_path / "m.onnx")
-    report = prove_parity(tmp_path / "m.txt", tmp_path / "m.onnx", X)
+    report = prove_parity(LightGBMModel.native(tmp_path / "m.txt"), tmp_path / "m.onnx", X)
     assert report.mismatches == 0
     assert report.onnx_ms_1_row is None
 
@@ -142,7 +145,7 @@ def test_proof_finds_a_text_that_is_not_canonical(tmp_path: Path) -> None:
     (tmp_path / "m.txt").write_text(trained("leaf-wise"))
     export_onnx(trained("leaf-wise"), NAMES, tmp_path / "m.onnx")
     with pytest.raises(ParityError, match=r"differ on \d+ of \d+ rows, by up to .*; first: native"):
-        prove_parity(tmp_path / "m.txt", tmp_path / "m.onnx", X)
+        prove_parity(LightGBMModel.native(tmp_path / "m.txt"), tmp_path / "m.onnx", X)
 
 
 @pytest.mark.parametrize("field", ["nodes_values", "target_weights", "nodes_missing_value_tracks_true"])
@@ -166,7 +169,7 @@ def test_proof_finds_one_changed_number(field: str, tmp_path: Path) -> None:
         attributes[field].floats[len(leaves) // 2] += 2.0 ** (np.floor(np.log2(bound)) + 1 - 24)
     onnx.save(graph, tmp_path / "changed.onnx")
     with pytest.raises(ParityError):
-        prove_parity(tmp_path / "m.txt", tmp_path / "changed.onnx", X)
+        prove_parity(LightGBMModel.native(tmp_path / "m.txt"), tmp_path / "changed.onnx", X)
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -194,8 +197,36 @@ def test_proof_refuses_files_of_two_models(tmp_path: Path) -> None:
     one.save(tmp_path / "m.txt")
     other.export_onnx(tmp_path / "m.onnx")
     with pytest.raises(ModelError, match="has other features than"):
-        prove_parity(tmp_path / "m.txt", tmp_path / "m.onnx", X)
-    with pytest.raises(ModelError, match="not a complete LightGBM model text"):
-        prove_parity(tmp_path / "absent.txt", tmp_path / "m.onnx", X)
+        prove_parity(LightGBMModel.native(tmp_path / "m.txt"), tmp_path / "m.onnx", X)
+    with pytest.raises(ModelError, match="cannot read the model file"):
+        prove_parity(LightGBMModel.native(tmp_path / "absent.txt"), tmp_path / "m.onnx", X)
     with pytest.raises(ModelError, match="at least one row"):
-        prove_parity(tmp_path / "m.txt", tmp_path / "m.onnx", X[:0])
+        prove_parity(LightGBMModel.native(tmp_path / "m.txt"), tmp_path / "m.onnx", X[:0])
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.7, -3e5])
+def test_trees_of_any_family_are_exported_with_their_constant(constant: float, tmp_path: Path) -> None:
+    """The graph of canonical trees and a constant gives exactly their sum, for many rows and for one."""
+    trees = tuple(trees_of(parse(trained("stumps"))))
+    ensemble = Ensemble(trees, constant).canonical()
+    export_trees(ensemble, NAMES, tmp_path / "m.onnx")
+    expected = ensemble.scores(X)
+    assert np.array_equal(scores_of(tmp_path / "m.onnx", X).astype(np.float64), expected)
+    assert [float(scores_of(tmp_path / "m.onnx", X[at : at + 1])[0]) for at in range(40)] == expected[:40].tolist()
+    native = Native(tmp_path / "m", NAMES, ensemble.trees, ensemble.scores)
+    assert prove_parity(native, tmp_path / "m.onnx", X).mismatches == 0
+
+
+def test_proof_tells_zeros_apart_and_takes_models_without_trees(tmp_path: Path) -> None:
+    """-0.0 or NaN in place of 0.0 is a difference; without trees, odd values go into every feature."""
+    ensemble = Ensemble(tuple(trees_of(parse(trained("stumps"))))[:1]).canonical()
+    zero = Ensemble((replace(ensemble.trees[0], leaf_value=np.zeros(2)),))
+    export_trees(zero, NAMES, tmp_path / "m.onnx")
+    for scores, differ in ((0.0, False), (-0.0, True), (np.nan, True)):
+        native = Native(tmp_path / "m", NAMES, None, lambda rows, scores=scores: np.full(len(rows), scores))
+        if differ:
+            with pytest.raises(ParityError):
+                prove_parity(native, tmp_path / "m.onnx", X)
+        else:
+            report = prove_parity(native, tmp_path / "m.onnx", X)
+            assert (report.trees, report.boundary_rows) == (0, len(NAMES) * len(ODD_VALUES))

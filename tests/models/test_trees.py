@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trademl.models.trees import clear_zero_zone, floor_float32, grid_exponent, round_to_grid
+from trademl.models.trees import Ensemble, Tree, clear_zero_zone, floor_float32, grid_exponent, round_to_grid
 
 K = np.float32(1e-35)
 DOUBLES = st.floats(allow_nan=False, allow_infinity=True, width=64)
@@ -107,3 +107,66 @@ def test_rounding_moves_a_leaf_by_half_a_step_at_most_and_twice_is_once(leaves: 
     assert (np.abs(rounded - values) <= 2.0 ** -(k + 1)).all()
     assert not np.signbit(rounded[rounded == 0]).any()
     assert np.array_equal(round_to_grid(rounded, grid_exponent([rounded])), rounded)
+
+
+def walked(tree: Tree, row: np.ndarray) -> float:
+    """Walk one row down, in the plainest way, to the value of its leaf."""
+    at = 0 if len(tree.feature) else -1
+    while at >= 0:
+        x = float(row[tree.feature[at]])
+        left = bool(tree.nan_left[at]) if np.isnan(x) else x <= tree.threshold[at]
+        at = int(tree.left[at] if left else tree.right[at])
+    return float(tree.leaf_value[-1 - at])
+
+
+def drawn_trees(seed: int, count: int = 5) -> tuple[Tree, ...]:
+    """Trees of three splits in each of two shapes, with thresholds that rows often hit, and one without a split."""
+    rng = np.random.default_rng(seed)
+    none = np.empty(0, dtype=np.int64)
+    trees = [Tree(none, none.astype(float), none, none, none.astype(bool), np.array([0.3]))]
+    for number in range(count):
+        shape = ([1, -1, -3], [2, -2, -4]) if number % 2 else ([1, 2, -1], [-4, -3, -2])
+        trees.append(
+            Tree(
+                feature=rng.integers(0, 3, 3),
+                threshold=np.round(rng.normal(size=3), 1),
+                left=np.array(shape[0]),
+                right=np.array(shape[1]),
+                nan_left=rng.random(3) < 0.5,
+                leaf_value=rng.normal(size=4),
+            )
+        )
+    return tuple(trees)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_are_those_of_a_plain_walk(seed: int) -> None:
+    """Row by row and tree by tree, ties, missing and infinite values included."""
+    rng = np.random.default_rng(100 + seed)
+    X = np.round(rng.normal(size=(200, 3)), 1).astype(np.float32)
+    X[rng.random(X.shape) < 0.2] = np.nan
+    X[::9, 0] = np.inf
+    ensemble = Ensemble(drawn_trees(seed), 0.25).canonical()
+    expected = [ensemble.constant + sum(walked(tree, row) for tree in ensemble.trees) for row in X]
+    assert ensemble.scores(X).tolist() == expected
+    assert ensemble.scores(X[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, -1e6])
+def test_a_canonical_ensemble_sums_exactly_in_float32_with_its_constant(constant: float) -> None:
+    """Constant and leaves lie on one grid: float32 sums, constant first or last, are the float64 ones."""
+    once = Ensemble(drawn_trees(7, 40), constant).canonical()
+    X = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    for row in X:
+        leaves = [np.float32(walked(tree, row)) for tree in once.trees]
+        exact = once.constant + sum(map(float, leaves))
+        for order in ([np.float32(once.constant), *leaves], [*leaves[::-1], np.float32(once.constant)]):
+            total = np.float32(0)
+            for value in order:
+                total = np.float32(total + value)
+            assert float(total) == exact
+    twice = once.canonical()
+    assert twice.constant == once.constant
+    for one, two in zip(once.trees, twice.trees, strict=True):
+        assert np.array_equal(one.threshold, two.threshold)
+        assert np.array_equal(one.leaf_value, two.leaf_value)

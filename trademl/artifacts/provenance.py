@@ -15,6 +15,8 @@ LIBRARIES = (
     "duckdb",
     "pyarrow",
     "lightgbm",
+    "xgboost-cpu",
+    "catboost",
     "onnx",
     "onnxruntime",
     "dbt-core",

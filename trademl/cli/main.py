@@ -80,6 +80,7 @@ COMMANDS: dict[str, LazyCommand] = {
 
 EXTRA_OF: dict[str, str] = {
     "alpaca": "sources",
+    "catboost": "train",
     "dbt": "train",
     "exchange_calendars": "train",
     "lightgbm": "train",
@@ -92,6 +93,7 @@ EXTRA_OF: dict[str, str] = {
     "requests": "sources",
     "sqlalchemy": "train",
     "tqdm": "train",
+    "xgboost": "train",
     "yfinance": "sources",
 }
 """Which extra brings an importable package, so that a missing one is reported with its remedy."""

@@ -76,6 +76,11 @@ def train() -> None:
 @click.option(
     "--purge", type=click.Choice(["all", "entity"]), help="Against which test labels train labels are purged."
 )
+@click.option(
+    "--model",
+    metavar="KIND",
+    help="Model family, as configs/models/KIND.yml sets it: lightgbm, xgboost, catboost, ridge, momentum.",
+)
 @click.option("--rounds", type=int, help="Trees.")
 @click.option("--threads", type=int, help="Threads of the fit; 0 is all cores. Changes no result.")
 @click.option("--seed", type=int, help="Seed of row and column samples.")
@@ -114,6 +119,8 @@ def read_config(home: "Home", path: Path | None, options: dict[str, Any]) -> "Eq
 
     base = load_section(path or home.configs / CONFIG, EquitiesConfig)
     merged = base.model_dump()
+    if (kind := options.pop("model", None)) is not None and kind != base.model.kind:
+        merged["model"] = read_family(home, kind)
     places: dict[str, tuple[str, str]] = {
         "validation": ("validation", "kind"),
         "folds": ("validation", "folds"),
@@ -135,6 +142,26 @@ def read_config(home: "Home", path: Path | None, options: dict[str, Any]) -> "Eq
     if options.get("exclude_not_green"):
         merged["data_gate"]["exclude_not_green"] = True
     return validate_section(merged, EquitiesConfig, origin="command line")
+
+
+def read_family(home: "Home", kind: str) -> dict[str, Any]:
+    """Return the settings of a model family: those of configs/models/KIND.yml, or its defaults without such a file.
+
+    Raises:
+        ConfigError: there is no such family, or the file is wrong or of another family.
+    """
+    from trademl.config.reading import load_section
+    from trademl.errors import ConfigError
+    from trademl.models.registry import model_class
+
+    config_type = model_class(kind).config_type
+    path = home.configs / "models" / f"{kind}.yml"
+    if not path.is_file():
+        return {"kind": kind}
+    found = load_section(path, config_type)
+    if found.kind != kind:
+        raise ConfigError(f"{path} has `kind: {found.kind}`", remedy=f"write `kind: {kind}`")
+    return found.model_dump()
 
 
 class Bars:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from trademl.config.reading import Section
 from trademl.errors import ModelError
+from trademl.models.trees import Tree
 
 Task = Literal["regression", "binary"]
 """``binary`` has labels 0 and 1; top-k and bottom-k classification are binary on a derived label."""
@@ -46,6 +47,19 @@ class Prepared:
     n_rows: int
 
 
+@dataclass(frozen=True)
+class Native:
+    """A native file read anew, as one side of the proof that the ONNX file scores alike.
+
+    ``trees`` are those whose thresholds the proof visits, None for a model that is not made of trees.
+    """
+
+    path: Path
+    feature_names: tuple[str, ...]
+    trees: tuple[Tree, ...] | None
+    score: Callable[[NDArray[np.float32]], NDArray[np.float64]]
+
+
 class BaseModel(ABC):
     """One model: unfitted after construction, then fitted by :meth:`fit_rows` or read by :meth:`load`.
 
@@ -57,6 +71,8 @@ class BaseModel(ABC):
     config_type: ClassVar[type[ModelConfig]]
     suffix: ClassVar[str]
     """Ending of the native file's name, such as ``.txt``."""
+    distributions: ClassVar[tuple[str, ...]] = ()
+    """Packages whose version decides the fitted numbers: another version is another run. Absent ones do not count."""
 
     config: ModelConfig
 
@@ -118,6 +134,20 @@ class BaseModel(ABC):
     @abstractmethod
     def export_onnx(self, path: Path) -> None:
         """Write the ONNX graph whose scores equal :meth:`predict` bit for bit, atomically and read-only."""
+
+    def trees(self) -> tuple[Tree, ...] | None:
+        """Return the trees whose leaves make the score; None, as here, for a model that is not made of trees."""
+        return None
+
+    @classmethod
+    def native(cls, path: Path) -> Native:
+        """Read ``path`` for the parity proof; a family whose files have other readers scores as those do.
+
+        Raises:
+            ModelError: as for :meth:`load`.
+        """
+        model = cls.load(path)
+        return Native(path, model.feature_names, model.trees(), model.predict)
 
     def fit(
         self,

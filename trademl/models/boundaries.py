@@ -56,9 +56,14 @@ def boundary_rows(trees: Sequence[Tree], base: NDArray[np.float32]) -> Iterator[
         yield block[:filled].copy()
 
 
-def odd_rows(trees: Sequence[Tree], base: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return rows of ``base`` in which one feature that the trees use has one of :data:`ODD_VALUES`, for all pairs."""
-    used = np.unique(np.concatenate([tree.feature for tree in trees]))
+def used_features(trees: Sequence[Tree]) -> list[int]:
+    """Return the numbers of the features that some split asks about, ascending."""
+    return sorted({int(feature) for tree in trees for feature in tree.feature})
+
+
+def odd_rows(features: Sequence[int], base: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return rows of ``base`` in which one of ``features`` has one of :data:`ODD_VALUES`, for all pairs."""
+    used = np.array(features, dtype=np.int64)
     rows = base[np.arange(len(used) * len(ODD_VALUES)) % len(base)]
     rows[np.arange(len(rows)), np.repeat(used, len(ODD_VALUES))] = np.tile(np.array(ODD_VALUES), len(used))
     return rows

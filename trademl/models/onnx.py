@@ -1,15 +1,15 @@
-"""Export to ONNX, and the proof that the exported graph scores exactly like the native model.
+"""Export of trees to ONNX, and the proof that an exported graph scores exactly like its native model.
 
-The graph is one ``TreeEnsembleRegressor`` (ai.onnx.ml 3) over float32. With the model in canonical form
+The graph of trees is one ``TreeEnsembleRegressor`` (ai.onnx.ml 3) over float32. With the model in canonical form
 (:mod:`trademl.models.trees`) every sum is exact, so the proof asks for equal bits, not for closeness. The output is the
 raw score: predicted label, or log-odds for a binary task. A probability is a calibrator's knots applied to it.
+The proof takes any family's graph, trees or not.
 """
 
-import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 
 from trademl.artifacts.files import write_atomic
 from trademl.errors import MissingExtra, ModelError, ParityError
-from trademl.models.base import checked_matrix, checked_names
-from trademl.models.boosting.lightgbm_text import canonicalise, parse, trees_of
-from trademl.models.boundaries import CHUNK_ROWS, boundary_rows, odd_rows, threshold_count
-from trademl.models.golden import same_bits
+from trademl.models.base import Native, checked_matrix, checked_names
+from trademl.models.boundaries import CHUNK_ROWS, boundary_rows, odd_rows, threshold_count, used_features
 from trademl.models.runtime import FEATURES_KEY, INPUT, OUTPUT, open_graph
-from trademl.models.trees import Tree
+from trademl.models.trees import Ensemble
 
-__all__ = ["ParityReport", "canonicalise", "export_onnx", "prove_parity"]
+__all__ = ["ParityReport", "export_trees", "prove_parity"]
 
 # Old enough for every supported onnxruntime, and all that is needed.
 _IR_VERSION = 8
@@ -47,6 +45,7 @@ class ParityReport:
     mismatches: int
     max_abs_difference: float
     native_ms_500_rows: float | None = None
+    native_ms_1_row: float | None = None
     onnx_ms_500_rows: float | None = None
     onnx_ms_1_row: float | None = None
 
@@ -55,72 +54,53 @@ class ParityReport:
         return asdict(self)
 
 
-def export_onnx(model_text: str, feature_names: Sequence[str], path: Path) -> None:
-    """Write the canonical form of a LightGBM text as ONNX to ``path``, atomically; the same model gives the same bytes.
+def export_trees(ensemble: Ensemble, feature_names: Sequence[str], path: Path) -> None:
+    """Write a canonical ensemble as ONNX to ``path``, atomically; equal ensembles give equal bytes.
 
     Raises:
-        ModelError: ``feature_names`` are not the model's own in its order, or the model cannot be exported bit-equal
-            (categorical splits, linear leaves, random forests, several classes, zeros read as missing).
+        MissingExtra: onnx is not installed.
+        ModelError: a feature name is no plain identifier or occurs twice.
     """
-    model = parse(canonicalise(model_text))
-    names = checked_names(feature_names)
-    if names != model.feature_names:
-        differing = next(
-            (at for at, pair in enumerate(itertools.zip_longest(names, model.feature_names)) if pair[0] != pair[1]), 0
-        )
-        raise ModelError(
-            f"the {len(names)} feature names are not the model's {len(model.feature_names)}: first difference at "
-            f"position {differing}",
-            remedy="give the names in the order the model was trained on",
-        )
-    graph = _graph(trees_of(model), names)
+    graph = _graph(ensemble, checked_names(feature_names))
     write_atomic(path, graph.SerializeToString(deterministic=True))
 
 
-def prove_parity(native_path: Path, onnx_path: Path, X: NDArray[np.float32], *, latency: bool = False) -> ParityReport:
+def prove_parity(native: Native, onnx_path: Path, X: NDArray[np.float32], *, latency: bool = False) -> ParityReport:
     """Compare the two files' scores, bit by bit, on ``X``, around every threshold and at odd floats.
 
-    Both files are read anew. Native scores are LightGBM's own float64 sums; they must be float32 numbers and have the
-    same 32 bits as onnxruntime's. ``X`` also lends the boundary rows their free features; it needs at least one row.
+    Both files are read anew (``native`` by :meth:`BaseModel.native`). A native score is a float64, and has to be the
+    very number that the graph gives, which for trees is a float32. ``X`` also lends the boundary rows their free
+    features; it needs at least one row.
 
     Raises:
         ParityError: one row or more differs; the message shows the first.
-        ModelError: a file cannot be read, or ``X`` does not fit the model.
+        ModelError: the graph cannot be read, or ``X`` does not fit the model.
     """
-    lightgbm = _imported("lightgbm")
-    text = native_path.read_text(encoding="utf-8") if native_path.is_file() else ""
-    model = parse(text)
-    trees = trees_of(model)
-    checked_matrix(X, model.feature_names)
+    checked_matrix(X, native.feature_names)
     if len(X) == 0:
         raise ModelError("parity needs at least one row", remedy="give rows of the training matrix")
-    booster = lightgbm.Booster(model_str=text)
     session = open_graph(onnx_path)
     recorded = json.loads(session.get_modelmeta().custom_metadata_map.get(FEATURES_KEY, "[]"))
-    if tuple(recorded) != model.feature_names:
-        raise ModelError(f"{onnx_path} has other features than {native_path}", remedy="export the model again")
+    if tuple(recorded) != native.feature_names:
+        raise ModelError(f"{onnx_path} has other features than {native.path}", remedy="export the model again")
 
-    def native(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.asarray(booster.predict(rows, raw_score=True, num_threads=1), dtype=np.float64)
-
-    def exported(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        scores: NDArray[np.float32] = session.run([OUTPUT], {INPUT: rows})[0]
+    def exported(rows: NDArray[np.float32]) -> NDArray[np.floating]:
+        scores: NDArray[np.floating] = session.run([OUTPUT], {INPUT: rows})[0]
         return scores.reshape(len(rows))
 
     tally = _Tally()
     for rows in _chunks(X):
-        tally.compare(rows, native(rows), exported(rows))
-    tally.compare(X[:_ALONE], native(X[:_ALONE]), _one_by_one(exported, X[:_ALONE]))
+        tally.compare(rows, native.score(rows), exported(rows))
+    tally.compare(X[:_ALONE], native.score(X[:_ALONE]), _one_by_one(exported, X[:_ALONE]))
     plain = tally.rows
-    if any(len(tree.feature) for tree in trees):
-        base = X[: min(len(X), 4096)]
-        for rows in itertools.chain(boundary_rows(trees, base), _chunks(odd_rows(trees, base))):
-            tally.compare(rows, native(rows), exported(rows))
+    base = X[: min(len(X), 4096)]
+    for rows in _hostile(native, base):
+        tally.compare(rows, native.score(rows), exported(rows))
     report = ParityReport(
         rows=tally.rows,
         boundary_rows=tally.rows - plain,
-        thresholds=threshold_count(trees),
-        trees=len(trees),
+        thresholds=threshold_count(native.trees or ()),
+        trees=len(native.trees or ()),
         mismatches=tally.mismatches,
         max_abs_difference=tally.max_abs_difference,
     )
@@ -128,19 +108,27 @@ def prove_parity(native_path: Path, onnx_path: Path, X: NDArray[np.float32], *, 
         raise ParityError(
             f"native and ONNX scores differ on {report.mismatches} of {report.rows} rows, by up to "
             f"{report.max_abs_difference:.3g}; first: {tally.first}",
-            remedy="export from the canonical text (LightGBMModel.save and export_onnx write matching files)",
+            remedy="export from the canonical form (a model's save and export_onnx write matching files)",
         )
     if not latency:
         return report
     batch = np.ascontiguousarray(np.resize(X, (500, X.shape[1])))
-    return ParityReport(
-        **{
-            **asdict(report),
-            "native_ms_500_rows": _milliseconds(lambda: native(batch)),
-            "onnx_ms_500_rows": _milliseconds(lambda: exported(batch)),
-            "onnx_ms_1_row": _milliseconds(lambda: exported(batch[:1])),
-        }
+    return replace(
+        report,
+        native_ms_500_rows=_milliseconds(lambda: native.score(batch)),
+        native_ms_1_row=_milliseconds(lambda: native.score(batch[:1])),
+        onnx_ms_500_rows=_milliseconds(lambda: exported(batch)),
+        onnx_ms_1_row=_milliseconds(lambda: exported(batch[:1])),
     )
+
+
+def _hostile(native: Native, base: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Yield the rows on and beside thresholds, and those with odd floats in the features that the model uses."""
+    if native.trees is None:
+        yield from _chunks(odd_rows(range(base.shape[1]), base))
+        return
+    yield from boundary_rows(native.trees, base)
+    yield from _chunks(odd_rows(used_features(native.trees), base))
 
 
 class _Tally:
@@ -152,15 +140,19 @@ class _Tally:
         self.max_abs_difference = 0.0
         self.first = ""
 
-    def compare(self, rows: NDArray[np.float32], native: NDArray[np.float64], exported: NDArray[np.float32]) -> None:
-        narrow = native.astype(np.float32)
-        wrong = ~same_bits(narrow, exported) | (narrow.astype(np.float64) != native)
+    def compare(self, rows: NDArray[np.float32], native: NDArray[np.float64], exported: NDArray[np.floating]) -> None:
+        wide = exported.astype(np.float64)
+        # NaN has many bit patterns and one meaning; 0.0 and -0.0 are different bits.
+        undefined = np.isnan(native) & np.isnan(wide)
+        wrong = (native.view(np.uint64) != wide.view(np.uint64)) & ~undefined
         if wrong.any():
             at = int(np.argmax(wrong))
             self.first = self.first or f"native {native[at]!r}, ONNX {exported[at]!r}, row {rows[at][:8].tolist()}..."
             self.mismatches += int(wrong.sum())
         self.rows += len(rows)
-        self.max_abs_difference = max(self.max_abs_difference, float(np.abs(native - exported).max()))
+        with np.errstate(invalid="ignore"):
+            apart = np.abs(native - wide)[wrong]
+        self.max_abs_difference = max(self.max_abs_difference, float(apart.max(initial=0.0)))
 
 
 def _chunks(X: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
@@ -168,8 +160,8 @@ def _chunks(X: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
 
 
 def _one_by_one(
-    score: Callable[[NDArray[np.float32]], NDArray[np.float32]], X: NDArray[np.float32]
-) -> NDArray[np.float32]:
+    score: Callable[[NDArray[np.float32]], NDArray[np.floating]], X: NDArray[np.float32]
+) -> NDArray[np.floating]:
     return np.concatenate([score(X[at : at + 1]) for at in range(len(X))])
 
 
@@ -184,7 +176,7 @@ def _milliseconds(call: Callable[[], object], repeats: int = 15) -> float:
     return round(1000 * float(np.median(taken)), 3)
 
 
-def _graph(trees: Sequence[Tree], names: tuple[str, ...]) -> Any:
+def _graph(ensemble: Ensemble, names: tuple[str, ...]) -> Any:
     """Return the ModelProto: per tree its splits under their own numbers, then its leaves."""
     onnx = _imported("onnx")
     helper, float_type = onnx.helper, onnx.TensorProto.FLOAT
@@ -192,7 +184,7 @@ def _graph(trees: Sequence[Tree], names: tuple[str, ...]) -> Any:
     target_trees: list[int] = []
     target_nodes: list[int] = []
     weights: list[float] = []
-    for number, tree in enumerate(trees):
+    for number, tree in enumerate(ensemble.trees):
         splits, leaves = len(tree.feature), len(tree.leaf_value)
         no_child, no_value = [0] * leaves, [0.0] * leaves
         nodes["treeids"] += [number] * (splits + leaves)
@@ -206,7 +198,9 @@ def _graph(trees: Sequence[Tree], names: tuple[str, ...]) -> Any:
         target_trees += [number] * leaves
         target_nodes += range(splits, splits + leaves)
         weights += tree.leaf_value.tolist()
-    ensemble = helper.make_node(
+    # Written only where there is one, so that a graph without it keeps its bytes.
+    constant = {"base_values": [ensemble.constant]} if ensemble.constant else {}
+    node = helper.make_node(
         "TreeEnsembleRegressor",
         [INPUT],
         [OUTPUT],
@@ -218,10 +212,11 @@ def _graph(trees: Sequence[Tree], names: tuple[str, ...]) -> Any:
         target_nodeids=target_nodes,
         target_ids=[0] * len(weights),
         target_weights=weights,
+        **constant,
         **{f"nodes_{key}": values for key, values in nodes.items()},
     )
     graph = helper.make_graph(
-        [ensemble],
+        [node],
         "trademl",
         [helper.make_tensor_value_info(INPUT, float_type, [None, len(names)])],
         [helper.make_tensor_value_info(OUTPUT, float_type, [None, 1])],
@@ -246,7 +241,7 @@ _NODE_FIELDS = (
 
 
 def _children(child: NDArray[np.int64], splits: int) -> list[int]:
-    """Turn LightGBM's ``-1 - leaf`` into the leaf's node number, ``splits + leaf``."""
+    """Turn a tree's ``-1 - leaf`` into the leaf's node number, ``splits + leaf``."""
     numbers: list[int] = np.where(child >= 0, child, splits - 1 - child).tolist()
     return numbers
 

@@ -12,7 +12,11 @@ from trademl.errors import ConfigError
 from trademl.models.base import BaseModel, ModelConfig
 
 MODELS: dict[str, str] = {
+    "catboost": "trademl.models.boosting.catboost:CatBoostModel",
     "lightgbm": "trademl.models.boosting.lightgbm:LightGBMModel",
+    "momentum": "trademl.models.momentum:MomentumModel",
+    "ridge": "trademl.models.ridge:RidgeModel",
+    "xgboost": "trademl.models.boosting.xgboost:XGBoostModel",
 }
 """kind -> ``module:class``; the module is imported when the kind is first used."""
 

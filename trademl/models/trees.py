@@ -11,7 +11,7 @@ the last digits, and make them independent of engine, order of summation and pre
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -35,6 +35,45 @@ class Tree:
     right: NDArray[np.int64]
     nan_left: NDArray[np.bool_]
     leaf_value: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """A score that is ``constant`` plus the leaf that a row reaches in each of ``trees``."""
+
+    trees: tuple[Tree, ...]
+    constant: float = 0.0
+
+    def canonical(self) -> "Ensemble":
+        """Return the ensemble with thresholds floored to float32, and leaves and constant on one grid.
+
+        A canonical ensemble comes back with the same numbers.
+        """
+        constant = np.array([self.constant])
+        k = grid_exponent([constant, *(tree.leaf_value for tree in self.trees)])
+        trees = tuple(
+            replace(tree, threshold=floor_float32(tree.threshold), leaf_value=round_to_grid(tree.leaf_value, k))
+            for tree in self.trees
+        )
+        return Ensemble(trees, float(round_to_grid(constant, k)[0]))
+
+    def scores(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return one score per row of ``X`` (float32, (rows, features)), summed in float64: exact when canonical."""
+        total = np.full(len(X), self.constant)
+        for tree in self.trees:
+            total += tree.leaf_value[leaves_reached(tree, X)]
+        return total
+
+
+def leaves_reached(tree: Tree, X: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the number of the leaf that each row of ``X`` reaches in ``tree``."""
+    node = np.zeros(len(X), dtype=np.int64) if len(tree.feature) else np.full(len(X), -1)
+    while len(moving := np.flatnonzero(node >= 0)):
+        split = node[moving]
+        x = X[moving, tree.feature[split]]
+        left = np.where(np.isnan(x), tree.nan_left[split], x <= tree.threshold[split])
+        node[moving] = np.where(left, tree.left[split], tree.right[split])
+    return -1 - node
 
 
 def floor_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -73,7 +73,8 @@ def fit_final(folder: RunFolder, data: TrainingData, config: ModelConfig, prepar
     model.export_onnx(exported)
     golden = np.ascontiguousarray(data.X[_evenly(len(data), GOLDEN_ROWS)])
     write_golden(folder.place("checkpoints/golden.json"), data.feature_names, golden, model.predict(golden))
-    parity = prove_parity(native, exported, np.ascontiguousarray(data.X[_evenly(len(data), PARITY_ROWS)]), latency=True)
+    proved = np.ascontiguousarray(data.X[_evenly(len(data), PARITY_ROWS)])
+    parity = prove_parity(type(model).native(native), exported, proved, latency=True)
     folder.add_json("metrics/parity.json", parity.to_dict())
     return FinalModel(model, parity)
 

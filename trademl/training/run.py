@@ -27,6 +27,7 @@ from trademl.lake.layout import layout_of
 from trademl.lake.reading import Snapshot
 from trademl.lake.snapshot import snapshot_batches
 from trademl.models.base import ModelConfig
+from trademl.models.registry import model_class
 from trademl.training.config import SleeveTables, TrainingConfig
 from trademl.training.cross_validate import Progress, Silent, cross_validate
 from trademl.training.data_audit import audit_training_data
@@ -39,7 +40,6 @@ from trademl.training.report import write_card, write_plots
 from trademl.training.splits import audit, make_splitter
 from trademl.warehouse.read import read_snapshot
 
-_ENGINES = ("lightgbm", "xgboost-cpu", "numpy")
 _METRICS = "metrics/metrics.json"
 
 
@@ -107,7 +107,7 @@ def train_sleeve(
         told.stage(f"loading {label} from {sleeve.training}")
         data = load_training(snapshot.con, sleeve, config, label, gate.excluded)
         model = config.model.model_copy(update={"task": "binary" if config.task == "top_bottom" else "regression"})
-        name = run_id(sleeve.name, label, {**config.identity(), "engines": _engines()}, data.data_hash)
+        name = run_id(sleeve.name, label, {**config.identity(), "engines": _engines(config.model.kind)}, data.data_hash)
         # Locked first: making the folder sweeps away what a dead writer left, and a living one must not be swept.
         with FileLock(home.models_artifacts / sleeve.name / f".{name}.lock"):
             folder = RunFolder.create(home.models_artifacts, sleeve.name, name)
@@ -376,10 +376,11 @@ def _tracked(manifest: RunManifest, folder: RunFolder, label: str) -> TrackedRun
     )
 
 
-def _engines() -> dict[str, str]:
-    """Return the versions of what decides the numbers: another engine is another run."""
-    found = library_versions(_ENGINES)
-    return {name: found[name] for name in (*_ENGINES, "machine") if name in found}
+def _engines(kind: str) -> dict[str, str]:
+    """Return the versions of what decides the numbers of ``kind``: another engine is another run."""
+    names = (*model_class(kind).distributions, "numpy")
+    found = library_versions(names)
+    return {name: found[name] for name in (*names, "machine") if name in found}
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from trademl.models.base import (
     BaseModel,
     Floats,
     ModelConfig,
+    Native,
     Prepared,
     Progress,
     Rows,
@@ -33,87 +34,14 @@ from trademl.models.base import (
     checked_rows,
     checked_weight,
 )
-from trademl.models.boosting.lightgbm_text import canonicalise, parse
+from trademl.models.boosting.constraints import monotone_signs
+from trademl.models.boosting.inputs import check_stopping, read_model_text
+from trademl.models.boosting.lightgbm_config import LightGBMConfig
+from trademl.models.boosting.lightgbm_text import canonicalise, export_onnx, parse, trees_of
+from trademl.models.trees import Tree
 
 if TYPE_CHECKING:
     import lightgbm
-
-OBJECTIVES: dict[Task, tuple[str, str]] = {"regression": ("regression", "l2"), "binary": ("binary", "binary_logloss")}
-"""Task -> LightGBM objective and the metric of early stopping."""
-
-QUANTISED_LEVELS = 4
-"""Levels of a quantised gradient. More would lose less, but with 8 or more and weights or a binary task LightGBM 4.7
-stops in the middle of many fits ("Check failed: right_count > 0"); with 4 it was not seen to."""
-
-
-class LightGBMConfig(ModelConfig):
-    """Parameters of one LightGBM fit.
-
-    Row and column samples are drawn anew every tree (``subsample`` every ``subsample_freq`` trees; 0 draws none).
-    ``quantised_gradients`` trains on gradients rounded to 4 levels: a little faster, less accurate on noisy labels.
-    ``threads`` (0: all cores) changes no result.
-    """
-
-    kind: Literal["lightgbm"] = "lightgbm"
-    n_rounds: int = Field(default=200, ge=1, le=20_000)
-    num_leaves: int = Field(default=31, ge=2, le=4096)
-    max_depth: int = Field(default=-1, ge=-1)
-    learning_rate: float = Field(default=0.05, gt=0, le=1)
-    min_data_in_leaf: int = Field(default=200, ge=1)
-    colsample_bytree: float = Field(default=0.8, gt=0, le=1)
-    subsample: float = Field(default=0.8, gt=0, le=1)
-    subsample_freq: int = Field(default=1, ge=0)
-    lambda_l1: float = Field(default=0.0, ge=0)
-    lambda_l2: float = Field(default=0.0, ge=0)
-    max_bin: int = Field(default=255, ge=3, le=65_535)
-    quantised_gradients: bool = False
-    early_stopping_rounds: int | None = Field(default=None, ge=1)
-    seed: int = Field(default=42, ge=0, le=2**31 - 1)
-    threads: int = Field(default=0, ge=0)
-
-    def binning(self) -> dict[str, Any]:
-        """The parameters that decide the bins: fits that agree on these can share one :class:`BinnedData`."""
-        return {
-            "max_bin": self.max_bin,
-            "min_data_in_bin": 3,
-            "bin_construct_sample_cnt": 200_000,
-            "data_random_seed": 1,
-            "feature_pre_filter": False,
-            "use_missing": True,
-            "zero_as_missing": False,
-        }
-
-    def parameters(self) -> dict[str, Any]:
-        """LightGBM's own names and values for this configuration.
-
-        ``deterministic`` with column-wise histograms makes every sum a one-thread sum. Quantised gradients need
-        round-to-nearest for the same reason: the stochastic kind draws from one generator per thread (measured: 1 and
-        2 threads grow different trees), and renewed leaves are summed in parallel.
-        """
-        objective, metric = OBJECTIVES[self.task]
-        return {
-            **self.binning(),
-            "objective": objective,
-            "metric": metric,
-            "num_leaves": self.num_leaves,
-            "max_depth": self.max_depth,
-            "learning_rate": self.learning_rate,
-            "min_data_in_leaf": self.min_data_in_leaf,
-            "feature_fraction": self.colsample_bytree,
-            "bagging_fraction": self.subsample,
-            "bagging_freq": self.subsample_freq,
-            "lambda_l1": self.lambda_l1,
-            "lambda_l2": self.lambda_l2,
-            "use_quantized_grad": self.quantised_gradients,
-            "num_grad_quant_bins": QUANTISED_LEVELS,
-            "stochastic_rounding": False,
-            "quant_train_renew_leaf": False,
-            "seed": self.seed,
-            "num_threads": self.threads,
-            "deterministic": True,
-            "force_col_wise": True,
-            "verbosity": -1,
-        }
 
 
 @dataclass(frozen=True)
@@ -134,12 +62,14 @@ class LightGBMModel(BaseModel):
     kind = "lightgbm"
     config_type = LightGBMConfig
     suffix = ".txt"
+    distributions = ("lightgbm",)
     config: LightGBMConfig
 
     def __init__(self, config: ModelConfig, feature_names: Sequence[str]) -> None:
         if not isinstance(config, LightGBMConfig):
             raise ModelError(f"a {config.kind} configuration for a lightgbm model", remedy="use registry.create_model")
         super().__init__(config, feature_names)
+        monotone_signs(config.monotone, self.feature_names)
         self._text: str | None = None
         self._booster: lightgbm.Booster | None = None
 
@@ -198,11 +128,7 @@ class LightGBMModel(BaseModel):
         engine = _lightgbm()
         binned = self._checked(data)
         stopping = self.config.early_stopping_rounds
-        if (stopping is None) != (valid_rows is None):
-            raise ModelError(
-                f"early_stopping_rounds={stopping} with {'no ' if valid_rows is None else ''}validation rows",
-                remedy="give both or neither",
-            )
+        check_stopping(stopping, valid_rows)
         callbacks: list[Any] = []
         valid_sets = []
         try:
@@ -214,7 +140,7 @@ class LightGBMModel(BaseModel):
             if progress is not None:
                 callbacks.append(_reporter(progress, self.config.n_rounds))
             booster = engine.train(
-                self.config.parameters(),
+                self.config.parameters(self.feature_names),
                 train,
                 num_boost_round=self.config.n_rounds,
                 valid_sets=valid_sets,
@@ -247,11 +173,7 @@ class LightGBMModel(BaseModel):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ModelError(f"cannot read the model file {path}: {error}", remedy="give a saved model.txt") from error
-        return cls.from_text(text, origin=str(path))
+        return cls.from_text(read_model_text(path), origin=str(path))
 
     @classmethod
     def from_text(cls, text: str, *, origin: str = "model text") -> Self:
@@ -274,9 +196,22 @@ class LightGBMModel(BaseModel):
         return model
 
     def export_onnx(self, path: Path) -> None:
-        from trademl.models.onnx import export_onnx
-
         export_onnx(self.text, self.feature_names, path)
+
+    def trees(self) -> tuple[Tree, ...]:
+        return tuple(trees_of(parse(self.text)))
+
+    @classmethod
+    def native(cls, path: Path) -> Native:
+        """Read ``path`` as it lies there: LightGBM alone scores it, in its own float64 sums and on one thread."""
+        text = read_model_text(path)
+        model = parse(text)
+        booster = _lightgbm().Booster(model_str=text)
+
+        def score(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+            return np.asarray(booster.predict(rows, raw_score=True, num_threads=1), dtype=np.float64)
+
+        return Native(path, model.feature_names, tuple(trees_of(model)), score)
 
     def _set_text(self, text: str) -> None:
         self._text = text

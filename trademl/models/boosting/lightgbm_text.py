@@ -5,15 +5,18 @@ The text is a header of ``key=value`` lines, one block per tree and a tail. Cano
 threads) and adds one header line, ``trademl_config``. Any LightGBM still reads the result.
 """
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trademl.errors import ModelError
-from trademl.models.trees import Tree, clear_zero_zone, floor_float32, grid_exponent, round_to_grid
+from trademl.models.base import checked_names
+from trademl.models.trees import Ensemble, Tree, clear_zero_zone, floor_float32, grid_exponent, round_to_grid
 
 ZERO_ZONE = np.float32(1e-35)
 """LightGBM reads features with |x| <= 1e-35f as 0 when it predicts (``kZeroThreshold``)."""
@@ -122,6 +125,29 @@ def canonicalise(text: str, config: str | None = None) -> str:
         blocks.append({**block, **changed})
     header = dict(model.header) if config is None else {**model.header, CONFIG_KEY: config}
     return render(replace(model, header=header, blocks=tuple(blocks)))
+
+
+def export_onnx(model_text: str, feature_names: Sequence[str], path: Path) -> None:
+    """Write the canonical form of a model text as ONNX to ``path``, atomically; the same model gives the same bytes.
+
+    Raises:
+        ModelError: ``feature_names`` are not the model's own in its order, or the model cannot be exported bit-equal
+            (categorical splits, linear leaves, random forests, several classes, zeros read as missing).
+    """
+    from trademl.models.onnx import export_trees
+
+    model = parse(canonicalise(model_text))
+    names = checked_names(feature_names)
+    if names != model.feature_names:
+        differing = next(
+            (at for at, pair in enumerate(itertools.zip_longest(names, model.feature_names)) if pair[0] != pair[1]), 0
+        )
+        raise ModelError(
+            f"the {len(names)} feature names are not the model's {len(model.feature_names)}: first difference at "
+            f"position {differing}",
+            remedy="give the names in the order the model was trained on",
+        )
+    export_trees(Ensemble(tuple(trees_of(model))), names, path)
 
 
 def _pairs(lines: list[str]) -> dict[str, str]:

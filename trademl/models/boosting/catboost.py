@@ -1,0 +1,319 @@
+"""CatBoost: symmetric trees, deterministic whatever the number of threads, canonical from birth.
+
+A fitted model *is* its canonical JSON (:mod:`trademl.models.boosting.catboost_json`), which the engine reads back. Its
+float64 sums of canonical leaves are exact, so native scores and ONNX scores are the same numbers; a CatBoost that reads
+the file without trademl is within a few float64 ulps of a leaf of them. Early stopping is decided here, from the trees:
+the engine's own measure of the validation rows differs in its last bits with the threads.
+
+Reference: Prokhorenkova et al., "CatBoost: unbiased boosting with categorical features", NeurIPS 2018.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trademl.artifacts.files import write_atomic
+from trademl.errors import MissingExtra, ModelError
+from trademl.models.base import (
+    BaseModel,
+    Floats,
+    ModelConfig,
+    Native,
+    Prepared,
+    Progress,
+    Rows,
+    checked_labels,
+    checked_matrix,
+    checked_rows,
+    checked_weight,
+)
+from trademl.models.boosting.catboost_config import CatBoostConfig
+from trademl.models.boosting.catboost_json import CatBoostFile, canonicalise, ensemble_of, parse, render
+from trademl.models.boosting.constraints import monotone_signs
+from trademl.models.boosting.inputs import check_stopping, read_model_text, refuse_infinite
+from trademl.models.boosting.losses import BestRound, Labels
+from trademl.models.trees import Tree, leaves_reached
+
+if TYPE_CHECKING:
+    import catboost
+
+_BINNING_SEED = 1
+
+
+@dataclass(frozen=True)
+class BorderedData(Prepared):
+    """A matrix and the borders of its bins, found once.
+
+    A matrix that CatBoost has binned takes no new labels, so the floats are kept (not copied) and every fit looks its
+    rows up in the shared borders again. Borders come from feature values of all rows, labels and weights never: what a
+    split can learn from them about its test rows is the marginal distribution of each feature.
+    """
+
+    matrix: NDArray[np.float32]
+    borders: str
+    max_bin: int
+
+
+class CatBoostModel(BaseModel):
+    """One CatBoost model, held as canonical JSON."""
+
+    kind = "catboost"
+    config_type = CatBoostConfig
+    suffix = ".json"
+    distributions = ("catboost",)
+    config: CatBoostConfig
+
+    def __init__(self, config: ModelConfig, feature_names: Sequence[str]) -> None:
+        if not isinstance(config, CatBoostConfig):
+            raise ModelError(f"a {config.kind} configuration for a catboost model", remedy="use registry.create_model")
+        super().__init__(config, feature_names)
+        monotone_signs(config.monotone, self.feature_names)
+        self._text: str | None = None
+        self._engine_model: catboost.CatBoost | None = None
+
+    @property
+    def text(self) -> str:
+        """The canonical native JSON.
+
+        Raises:
+            ModelError: the model is not fitted.
+        """
+        if self._text is None:
+            raise ModelError("this catboost model is not fitted", remedy="call fit, fit_rows or load first")
+        return self._text
+
+    @property
+    def n_trees(self) -> int:
+        """Trees in the model: fewer than ``n_rounds`` after early stopping."""
+        return len(parse(self.text).trees)
+
+    @classmethod
+    def prepare(cls, X: NDArray[np.float32], feature_names: Sequence[str], config: ModelConfig) -> BorderedData:
+        engine = _catboost()
+        if not isinstance(config, CatBoostConfig):
+            raise ModelError(f"a {config.kind} configuration for a catboost model", remedy="use registry.model_class")
+        names = list(feature_names)
+        matrix = checked_matrix(X, names)
+        if len(matrix) == 0:
+            raise ModelError("the training matrix has no rows", remedy="widen the dates or loosen the filters")
+        refuse_infinite(matrix, names)
+        try:
+            pool = engine.Pool(matrix, feature_names=names, thread_count=config.thread_count)
+            pool.quantize(border_count=config.max_bin, feature_border_type="GreedyLogSum", random_seed=_BINNING_SEED)
+            with tempfile.TemporaryDirectory(prefix="trademl-") as folder:
+                place = Path(folder) / "borders.tsv"
+                pool.save_quantization_borders(str(place))
+                borders = place.read_text(encoding="utf-8")
+        except engine.CatBoostError as error:
+            raise ModelError(f"CatBoost cannot bin the matrix: {_said(error)}", remedy="mend what it names") from error
+        return BorderedData(tuple(names), len(matrix), matrix, borders, config.max_bin)
+
+    def fit_rows(
+        self,
+        data: Prepared,
+        y: Floats,
+        rows: Rows | None = None,
+        *,
+        weight: Floats | None = None,
+        valid_rows: Rows | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        engine = _catboost()
+        bordered = self._checked(data)
+        stopping = self.config.early_stopping_rounds
+        check_stopping(stopping, valid_rows)
+        parameters = self.config.parameters(self.feature_names)
+        try:
+            train = self._pool(bordered, y, weight, checked_rows(rows, data.n_rows))
+            measured = None
+            if valid_rows is not None and stopping is not None:
+                chosen = checked_rows(valid_rows, data.n_rows, "valid_rows")
+                measured = self._pool(bordered, y, weight, chosen)
+                # Later than asked for, so that the round it stops in can be found again from the trees alone.
+                parameters |= {"od_type": "Iter", "od_wait": 2 * stopping, "use_best_model": False}
+            fitted = engine.CatBoost(parameters)
+            told = None if progress is None else [_Reporter(progress, self.config.n_rounds)]
+            fitted.fit(train, eval_set=measured, callbacks=told)
+            with tempfile.TemporaryDirectory(prefix="trademl-") as folder:
+                place = Path(folder) / "model.json"
+                fitted.save_model(str(place), format="json")
+                found = parse(place.read_text(encoding="utf-8"))
+        except engine.CatBoostError as error:
+            raise ModelError(f"CatBoost cannot fit: {_said(error)}", remedy="mend what it names") from error
+        if valid_rows is not None and stopping is not None:
+            found = self._stopped(found, bordered, y, weight, checked_rows(valid_rows, data.n_rows), stopping)
+        self._set_text(render(canonicalise(found, self.config.model_dump_json(exclude={"threads"}))))
+        return self
+
+    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        matrix = checked_matrix(X, self.feature_names)
+        if len(matrix) == 0:
+            return np.empty(0)
+        return _raw_scores(self._engine(), matrix, self.config.thread_count)
+
+    def importances(self) -> dict[str, float]:
+        """Return CatBoost's PredictionValuesChange: by how much the score changes when a feature does, in per cent."""
+        changes = self._engine().get_feature_importance(type="PredictionValuesChange", thread_count=1)
+        # A constant model has nothing to share out: CatBoost divides 0 by 0.
+        return dict(zip(self.feature_names, np.nan_to_num(changes).tolist(), strict=True))
+
+    def save(self, path: Path) -> None:
+        write_atomic(path, self.text.encode())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        return cls.from_text(read_model_text(path), origin=str(path))
+
+    @classmethod
+    def from_text(cls, text: str, *, origin: str = "model text") -> Self:
+        """Build a fitted model from CatBoost's JSON, trademl's or its own; it is brought into canonical form.
+
+        Raises:
+            ModelError: it is no such JSON, or has what cannot be exported bit-equal, such as trees that are not
+                symmetric.
+        """
+        parsed = parse(text)
+        if parsed.config_json is None:
+            config = CatBoostConfig(task=parsed.task, n_rounds=max(1, len(parsed.trees)))
+        else:
+            try:
+                config = CatBoostConfig.model_validate_json(parsed.config_json)
+            except ValueError as error:
+                raise ModelError(f"{origin}: its configuration is wrong: {error}", remedy="train again") from error
+        model = cls(config, parsed.feature_names)
+        model._set_text(render(canonicalise(parsed)))
+        return model
+
+    def export_onnx(self, path: Path) -> None:
+        from trademl.models.onnx import export_trees
+
+        export_trees(ensemble_of(parse(self.text)), self.feature_names, path)
+
+    def trees(self) -> tuple[Tree, ...]:
+        return ensemble_of(parse(self.text)).trees
+
+    @classmethod
+    def native(cls, path: Path) -> Native:
+        """Read ``path`` as it lies there: CatBoost scores it, in its own float64 sums and on one thread."""
+        parsed = parse(read_model_text(path))
+        fitted = _opened(path, parsed)
+        return Native(path, parsed.feature_names, ensemble_of(parsed).trees, lambda rows: _raw_scores(fitted, rows, 1))
+
+    def _set_text(self, text: str) -> None:
+        self._text = text
+        self._engine_model = None
+
+    def _engine(self) -> "catboost.CatBoost":
+        if self._engine_model is None:
+            with tempfile.TemporaryDirectory(prefix="trademl-") as folder:
+                place = Path(folder) / "model.json"
+                place.write_text(self.text, encoding="utf-8")
+                self._engine_model = _opened(place, parse(self.text))
+        return self._engine_model
+
+    def _checked(self, data: Prepared) -> BorderedData:
+        if not isinstance(data, BorderedData):
+            raise ModelError(f"{type(data).__name__} has no borders", remedy="use CatBoostModel.prepare")
+        if data.feature_names != self.feature_names:
+            raise ModelError("the matrix was binned with other feature names", remedy="prepare it with the model's own")
+        if data.max_bin != self.config.max_bin:
+            raise ModelError(
+                f"the matrix was binned with max_bin={data.max_bin}, the model has {self.config.max_bin}",
+                remedy="prepare the matrix once for each max_bin",
+            )
+        return data
+
+    def _pool(self, data: BorderedData, y: Floats, weight: Floats | None, rows: NDArray[np.int64]) -> "catboost.Pool":
+        labels = checked_labels(y, rows, data.n_rows, self.config.task)
+        weights = checked_weight(weight, rows, data.n_rows)
+        matrix = data.matrix if len(rows) == data.n_rows else data.matrix[rows]
+        pool = _catboost().Pool(
+            matrix,
+            label=labels,
+            weight=weights,
+            feature_names=list(self.feature_names),
+            thread_count=self.config.thread_count,
+        )
+        with tempfile.TemporaryDirectory(prefix="trademl-") as folder:
+            place = Path(folder) / "borders.tsv"
+            place.write_text(data.borders, encoding="utf-8")
+            pool.quantize(input_borders=str(place))
+        return pool
+
+    def _stopped(
+        self,
+        found: CatBoostFile,
+        data: BorderedData,
+        y: Floats,
+        weight: Floats | None,
+        rows: NDArray[np.int64],
+        patience: int,
+    ) -> CatBoostFile:
+        """Return the trees up to the best round, when no better one comes for ``patience`` rounds."""
+        weights = checked_weight(weight, rows, data.n_rows)
+        wide = np.ones(len(rows)) if weights is None else weights.astype(np.float64)
+        labels = Labels(
+            checked_labels(y, rows, data.n_rows, self.config.task).astype(np.float64), wide, self.config.task
+        )
+        best = BestRound(patience)
+        matrix = data.matrix[rows]
+        score = np.full(len(rows), found.bias)
+        for tree in ensemble_of(found).trees:
+            score += tree.leaf_value[leaves_reached(tree, matrix)]
+            if best.stop_after(labels.loss(score)):
+                break
+        return replace(found, trees=found.trees[: best.number + 1])
+
+
+class _Reporter:
+    """CatBoost's callback after each round."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self.progress, self.total = progress, total
+
+    def after_iteration(self, info: Any) -> bool:
+        """Report the round; True goes on."""
+        self.progress(int(info.iteration), self.total)
+        return True
+
+
+def _raw_scores(model: "catboost.CatBoost", X: NDArray[np.float32], threads: int) -> NDArray[np.float64]:
+    return np.asarray(model.predict(X, prediction_type="RawFormulaVal", thread_count=threads), dtype=np.float64)
+
+
+def _opened(path: Path, written: CatBoostFile) -> "catboost.CatBoost":
+    """Return the engine's model of ``path``, with exactly the leaves that are ``written`` in it.
+
+    CatBoost's reader of JSON is not exact: it reads one leaf in ten, and more, a float64 ulp off (measured, 1.2.10).
+    """
+    engine = _catboost()
+    try:
+        model = engine.CatBoost().load_model(str(path), format="json")
+        model.set_leaf_values(np.concatenate([tree.leaf_values for tree in written.trees]))
+        model.set_scale_and_bias(1.0, written.bias)
+        return model
+    except engine.CatBoostError as error:
+        raise ModelError(f"CatBoost cannot read {path}: {_said(error)}", remedy="train again") from error
+
+
+def _said(error: Exception) -> str:
+    """Return the first line of the engine's message, without its source line."""
+    return str(error).strip().splitlines()[0].rpartition(".cpp:")[2]
+
+
+def _catboost() -> ModuleType:
+    try:
+        import catboost
+    except ImportError as error:
+        raise MissingExtra("catboost", "train") from error
+    module: ModuleType = catboost
+    return module
+
+
+__all__ = ["BorderedData", "CatBoostConfig", "CatBoostModel"]

@@ -1,0 +1,191 @@
+"""Ridge regression: the linear baseline that a boosted model must beat; with ``penalty: 0``, ordinary least squares.
+
+Features are centred and scaled by their weighted mean and standard deviation over the rows of the fit, a missing value
+counts as the mean, and ``b`` minimises ``sum of weight (y - level - b'z)^2 / sum of weight + penalty b'b`` (Hoerl and
+Kennard, "Ridge Regression", Technometrics 1970), which is solved by its normal equations. Sums are made in row order in
+float64 without BLAS, so that the number of threads changes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from trademl.errors import ModelError
+from trademl.models.base import (
+    BaseModel,
+    Floats,
+    ModelConfig,
+    Prepared,
+    Progress,
+    Rows,
+    checked_labels,
+    checked_matrix,
+    checked_rows,
+    checked_weight,
+)
+from trademl.models.linear import LinearForm, require_regression
+
+_BLOCK_ROWS = 65_536
+
+
+class RidgeConfig(ModelConfig):
+    """Parameters of one ridge fit; ``penalty`` is per row and per standardised feature."""
+
+    kind: Literal["ridge"] = "ridge"
+    task: Literal["regression"] = "regression"
+    penalty: float = Field(default=0.01, ge=0.0, le=1e6)
+
+
+@dataclass(frozen=True)
+class RidgeData(Prepared):
+    """The matrix itself: every fit standardises by its own rows, so nothing is shared and nothing leaks."""
+
+    X: NDArray[np.float32]
+
+
+class RidgeModel(BaseModel):
+    """One ridge regression, held as weights on raw features."""
+
+    kind = "ridge"
+    config_type = RidgeConfig
+    suffix = ".json"
+    config: RidgeConfig
+
+    def __init__(self, config: ModelConfig, feature_names: Sequence[str]) -> None:
+        if not isinstance(config, RidgeConfig):
+            raise ModelError(f"a {config.kind} configuration for a ridge model", remedy="use registry.create_model")
+        require_regression(self.kind, config.task)
+        super().__init__(config, feature_names)
+        self._form: LinearForm | None = None
+
+    @property
+    def form(self) -> LinearForm:
+        """The fitted weights.
+
+        Raises:
+            ModelError: the model is not fitted.
+        """
+        if self._form is None:
+            raise ModelError("this ridge model is not fitted", remedy="call fit, fit_rows or load first")
+        return self._form
+
+    @classmethod
+    def prepare(cls, X: NDArray[np.float32], feature_names: Sequence[str], config: ModelConfig) -> RidgeData:
+        matrix = checked_matrix(X, list(feature_names))
+        if len(matrix) == 0:
+            raise ModelError("the training matrix has no rows", remedy="widen the dates or loosen the filters")
+        return RidgeData(tuple(feature_names), len(matrix), matrix)
+
+    def fit_rows(
+        self,
+        data: Prepared,
+        y: Floats,
+        rows: Rows | None = None,
+        *,
+        weight: Floats | None = None,
+        valid_rows: Rows | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        if not isinstance(data, RidgeData) or data.feature_names != self.feature_names:
+            raise ModelError("the matrix was not prepared for this ridge model", remedy="use RidgeModel.prepare")
+        if valid_rows is not None:
+            raise ModelError("ridge has no rounds to stop early", remedy="give no validation rows")
+        chosen = checked_rows(rows, data.n_rows)
+        target = checked_labels(y, chosen, data.n_rows, "regression").astype(np.float64)
+        weights = checked_weight(weight, chosen, data.n_rows)
+        w = np.ones(len(chosen)) if weights is None else weights.astype(np.float64)
+        mean, scale = _moments(data.X, chosen, w)
+        gram, moment, level = _normal_equations(data.X, chosen, w, target, mean, scale)
+        try:
+            beta = np.linalg.solve(gram + self.config.penalty * np.eye(len(gram)), moment)
+        except np.linalg.LinAlgError as error:
+            raise ModelError(
+                f"{len(gram)} features cannot be told apart with penalty {self.config.penalty:g}",
+                remedy="set a positive penalty, or leave out features that repeat others",
+            ) from error
+        raw = beta / scale
+        bias = level - float(sum((raw * mean).tolist()))
+        self._form = LinearForm(
+            kind=self.kind,
+            config=self.config.model_dump(mode="json"),
+            feature_names=self.feature_names,
+            weights=tuple(raw.tolist()),
+            fills=tuple(mean.tolist()),
+            scales=tuple(scale.tolist()),
+            bias=bias,
+        )
+        if progress is not None:
+            progress(1, 1)
+        return self
+
+    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        return self.form.predict(X)
+
+    def importances(self) -> dict[str, float]:
+        """Return, for each feature, by how much one standard deviation of it moves the score."""
+        return self.form.importances()
+
+    def save(self, path: Path) -> None:
+        self.form.save(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        form = LinearForm.load(path, cls.kind)
+        model = cls(RidgeConfig.model_validate(form.config), form.feature_names)
+        model._form = form
+        return model
+
+    def export_onnx(self, path: Path) -> None:
+        self.form.export_onnx(path)
+
+
+def _blocks(X: NDArray[np.float32], rows: NDArray[np.int64]) -> "list[tuple[slice, NDArray[np.int64]]]":
+    starts = range(0, len(rows), _BLOCK_ROWS)
+    return [(slice(start, start + _BLOCK_ROWS), rows[start : start + _BLOCK_ROWS]) for start in starts]
+
+
+def _moments(
+    X: NDArray[np.float32], rows: NDArray[np.int64], w: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weighted mean and standard deviation of each feature's known values; 0 and 1 where there is none."""
+    n = X.shape[1]
+    total, first, second = np.zeros(n), np.zeros(n), np.zeros(n)
+    for place, block in _blocks(X, rows):
+        values = X[block].astype(np.float64)
+        known = np.isfinite(values)
+        filled = np.where(known, values, 0.0)
+        weights = w[place][:, None]
+        total += (known * weights).sum(axis=0)
+        first += (filled * weights).sum(axis=0)
+        second += (filled**2 * weights).sum(axis=0)
+    safe = np.maximum(total, np.finfo(np.float64).tiny)
+    mean = np.where(total > 0, first / safe, 0.0)
+    spread = np.sqrt(np.maximum(second / safe - mean**2, 0.0))
+    return mean, np.where(spread > 1e-12 * np.maximum(np.abs(mean), 1.0), spread, 1.0)
+
+
+def _normal_equations(
+    X: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    w: NDArray[np.float64],
+    y: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    scale: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return Z'WZ / sum of w, Z'W(y - level) / sum of w, and the level: the weighted mean of y."""
+    n, weight = X.shape[1], float(w.sum())
+    level = float((w * y).sum()) / weight
+    gram, moment = np.zeros((n, n)), np.zeros(n)
+    for place, block in _blocks(X, rows):
+        values = X[block].astype(np.float64)
+        z = np.where(np.isfinite(values), (values - mean) / scale, 0.0)
+        weighted = z * w[place][:, None]
+        # Not `@`: BLAS sums in another order with another number of threads.
+        gram += np.einsum("ij,ik->jk", weighted, z, optimize=False)
+        moment += np.einsum("ij,i->j", weighted, y[place] - level, optimize=False)
+    return gram / weight, moment / weight, level
