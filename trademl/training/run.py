@@ -249,7 +249,7 @@ class _Run:
                 }
             ),
             revision=revision,
-            versions=library_versions(),
+            versions=library_versions() | _engines(self.config.model.kind),
         )
         return validated.resumed
 
