@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ Floats = NDArray[np.floating]
 Rows = NDArray[np.integer]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+ConfigT = TypeVar("ConfigT", bound="ModelConfig")
 
 
 class ModelConfig(Section):
@@ -77,7 +80,7 @@ class BaseModel(ABC):
     config: ModelConfig
 
     def __init__(self, config: ModelConfig, feature_names: Sequence[str]) -> None:
-        self.config = config
+        self.config = checked_config(config, self.config_type)
         self.feature_names = checked_names(feature_names)
 
     @classmethod
@@ -161,6 +164,18 @@ class BaseModel(ABC):
         return self.fit_rows(self.prepare(X, self.feature_names, self.config), y, weight=weight, progress=progress)
 
 
+def checked_config(config: ModelConfig, expected: type[ConfigT]) -> ConfigT:
+    """Return ``config`` as the family's own type.
+
+    Raises:
+        ModelError: it is of another family.
+    """
+    if not isinstance(config, expected):
+        family = expected.model_fields["kind"].default
+        raise ModelError(f"a {config.kind} configuration for a {family} model", remedy="use registry.create_model")
+    return config
+
+
 def checked_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return ``names`` as a tuple after checking that each is a plain identifier and none occurs twice.
 
@@ -200,6 +215,18 @@ def checked_matrix(X: NDArray[np.float32], feature_names: Sequence[str]) -> NDAr
             remedy="np.ascontiguousarray(X, dtype=np.float32)",
         )
     return X
+
+
+def training_matrix(X: NDArray[np.float32], feature_names: Sequence[str]) -> NDArray[np.float32]:
+    """Return ``X`` unchanged after :func:`checked_matrix`, if it has rows.
+
+    Raises:
+        ModelError: it has none, or is not as it must be.
+    """
+    matrix = checked_matrix(X, feature_names)
+    if len(matrix) == 0:
+        raise ModelError("the training matrix has no rows", remedy="widen the dates or loosen the filters")
+    return matrix
 
 
 def checked_labels(y: Floats, rows: Rows, n_rows: int, task: Task) -> NDArray[np.float32]:

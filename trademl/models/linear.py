@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from trademl.artifacts.files import write_atomic
 from trademl.errors import MissingExtra, ModelError
-from trademl.models.base import checked_matrix, checked_names
+from trademl.models.base import BaseModel, ModelConfig, checked_matrix, checked_names
 from trademl.models.runtime import FEATURES_KEY, INPUT, OUTPUT
 
 FORMAT = "trademl linear model 1"
@@ -142,17 +142,50 @@ class LinearForm:
         write_atomic(path, model.SerializeToString(deterministic=True))
 
 
-def require_regression(kind: str, task: str) -> None:
-    """Refuse a task that a linear score does not do.
+class LinearModel(BaseModel):
+    """What linear families share: everything but where the weights come from."""
 
-    Raises:
-        ModelError: the task is another one than regression.
-    """
-    if task != "regression":
-        raise ModelError(
-            f"{kind} fits a regression, not the task {task!r}",
-            remedy="use `task: regression`, or a boosted family for top and bottom classes",
-        )
+    suffix = ".json"
+
+    def __init__(self, config: ModelConfig, feature_names: Sequence[str]) -> None:
+        super().__init__(config, feature_names)
+        if config.task != "regression":
+            raise ModelError(
+                f"{self.kind} fits a regression, not the task {config.task!r}",
+                remedy="use `task: regression`, or a boosted family for top and bottom classes",
+            )
+        self._form: LinearForm | None = None
+
+    @property
+    def form(self) -> LinearForm:
+        """The fitted weights.
+
+        Raises:
+            ModelError: the model is not fitted.
+        """
+        if self._form is None:
+            raise ModelError(f"this {self.kind} model is not fitted", remedy="call fit, fit_rows or load first")
+        return self._form
+
+    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        return self.form.predict(X)
+
+    def importances(self) -> dict[str, float]:
+        """Return, for each feature, by how much one standard deviation of it moves the score."""
+        return self.form.importances()
+
+    def save(self, path: Path) -> None:
+        self.form.save(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        form = LinearForm.load(path, cls.kind)
+        model = cls(cls.config_type.model_validate(form.config), form.feature_names)
+        model._form = form
+        return model
+
+    def export_onnx(self, path: Path) -> None:
+        self.form.export_onnx(path)
 
 
 def unit_form(

@@ -8,7 +8,6 @@ float64 without BLAS, so that the number of threads changes nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
@@ -17,18 +16,17 @@ from pydantic import Field
 
 from trademl.errors import ModelError
 from trademl.models.base import (
-    BaseModel,
     Floats,
     ModelConfig,
     Prepared,
     Progress,
     Rows,
     checked_labels,
-    checked_matrix,
     checked_rows,
     checked_weight,
+    training_matrix,
 )
-from trademl.models.linear import LinearForm, require_regression
+from trademl.models.linear import LinearForm, LinearModel
 
 _BLOCK_ROWS = 65_536
 
@@ -48,37 +46,16 @@ class RidgeData(Prepared):
     X: NDArray[np.float32]
 
 
-class RidgeModel(BaseModel):
+class RidgeModel(LinearModel):
     """One ridge regression, held as weights on raw features."""
 
     kind = "ridge"
     config_type = RidgeConfig
-    suffix = ".json"
     config: RidgeConfig
-
-    def __init__(self, config: ModelConfig, feature_names: Sequence[str]) -> None:
-        if not isinstance(config, RidgeConfig):
-            raise ModelError(f"a {config.kind} configuration for a ridge model", remedy="use registry.create_model")
-        require_regression(self.kind, config.task)
-        super().__init__(config, feature_names)
-        self._form: LinearForm | None = None
-
-    @property
-    def form(self) -> LinearForm:
-        """The fitted weights.
-
-        Raises:
-            ModelError: the model is not fitted.
-        """
-        if self._form is None:
-            raise ModelError("this ridge model is not fitted", remedy="call fit, fit_rows or load first")
-        return self._form
 
     @classmethod
     def prepare(cls, X: NDArray[np.float32], feature_names: Sequence[str], config: ModelConfig) -> RidgeData:
-        matrix = checked_matrix(X, list(feature_names))
-        if len(matrix) == 0:
-            raise ModelError("the training matrix has no rows", remedy="widen the dates or loosen the filters")
+        matrix = training_matrix(X, feature_names)
         return RidgeData(tuple(feature_names), len(matrix), matrix)
 
     def fit_rows(
@@ -122,26 +99,6 @@ class RidgeModel(BaseModel):
         if progress is not None:
             progress(1, 1)
         return self
-
-    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        return self.form.predict(X)
-
-    def importances(self) -> dict[str, float]:
-        """Return, for each feature, by how much one standard deviation of it moves the score."""
-        return self.form.importances()
-
-    def save(self, path: Path) -> None:
-        self.form.save(path)
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        form = LinearForm.load(path, cls.kind)
-        model = cls(RidgeConfig.model_validate(form.config), form.feature_names)
-        model._form = form
-        return model
-
-    def export_onnx(self, path: Path) -> None:
-        self.form.export_onnx(path)
 
 
 def _blocks(X: NDArray[np.float32], rows: NDArray[np.int64]) -> "list[tuple[slice, NDArray[np.int64]]]":

@@ -28,10 +28,12 @@ from trademl.models.base import (
     Prepared,
     Progress,
     Rows,
+    checked_config,
     checked_labels,
     checked_matrix,
     checked_rows,
     checked_weight,
+    training_matrix,
 )
 from trademl.models.boosting.catboost_config import CatBoostConfig
 from trademl.models.boosting.catboost_json import CatBoostFile, canonicalise, ensemble_of, parse, render
@@ -70,10 +72,8 @@ class CatBoostModel(BaseModel):
     config: CatBoostConfig
 
     def __init__(self, config: ModelConfig, feature_names: Sequence[str]) -> None:
-        if not isinstance(config, CatBoostConfig):
-            raise ModelError(f"a {config.kind} configuration for a catboost model", remedy="use registry.create_model")
         super().__init__(config, feature_names)
-        monotone_signs(config.monotone, self.feature_names)
+        monotone_signs(self.config.monotone, self.feature_names)
         self._text: str | None = None
         self._engine_model: catboost.CatBoost | None = None
 
@@ -96,23 +96,20 @@ class CatBoostModel(BaseModel):
     @classmethod
     def prepare(cls, X: NDArray[np.float32], feature_names: Sequence[str], config: ModelConfig) -> BorderedData:
         engine = _catboost()
-        if not isinstance(config, CatBoostConfig):
-            raise ModelError(f"a {config.kind} configuration for a catboost model", remedy="use registry.model_class")
+        own = checked_config(config, CatBoostConfig)
         names = list(feature_names)
-        matrix = checked_matrix(X, names)
-        if len(matrix) == 0:
-            raise ModelError("the training matrix has no rows", remedy="widen the dates or loosen the filters")
+        matrix = training_matrix(X, names)
         refuse_infinite(matrix, names)
         try:
-            pool = engine.Pool(matrix, feature_names=names, thread_count=config.thread_count)
-            pool.quantize(border_count=config.max_bin, feature_border_type="GreedyLogSum", random_seed=_BINNING_SEED)
+            pool = engine.Pool(matrix, feature_names=names, thread_count=own.thread_count)
+            pool.quantize(border_count=own.max_bin, feature_border_type="GreedyLogSum", random_seed=_BINNING_SEED)
             with tempfile.TemporaryDirectory(prefix="trademl-") as folder:
                 place = Path(folder) / "borders.tsv"
                 pool.save_quantization_borders(str(place))
                 borders = place.read_text(encoding="utf-8")
         except engine.CatBoostError as error:
             raise ModelError(f"CatBoost cannot bin the matrix: {_said(error)}", remedy="mend what it names") from error
-        return BorderedData(tuple(names), len(matrix), matrix, borders, config.max_bin)
+        return BorderedData(tuple(names), len(matrix), matrix, borders, own.max_bin)
 
     def fit_rows(
         self,

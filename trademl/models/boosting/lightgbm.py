@@ -29,10 +29,12 @@ from trademl.models.base import (
     Progress,
     Rows,
     Task,
+    checked_config,
     checked_labels,
     checked_matrix,
     checked_rows,
     checked_weight,
+    training_matrix,
 )
 from trademl.models.boosting.constraints import monotone_signs
 from trademl.models.boosting.inputs import check_stopping, read_model_text
@@ -66,10 +68,8 @@ class LightGBMModel(BaseModel):
     config: LightGBMConfig
 
     def __init__(self, config: ModelConfig, feature_names: Sequence[str]) -> None:
-        if not isinstance(config, LightGBMConfig):
-            raise ModelError(f"a {config.kind} configuration for a lightgbm model", remedy="use registry.create_model")
         super().__init__(config, feature_names)
-        monotone_signs(config.monotone, self.feature_names)
+        monotone_signs(self.config.monotone, self.feature_names)
         self._text: str | None = None
         self._booster: lightgbm.Booster | None = None
 
@@ -92,13 +92,10 @@ class LightGBMModel(BaseModel):
     @classmethod
     def prepare(cls, X: NDArray[np.float32], feature_names: Sequence[str], config: ModelConfig) -> BinnedData:
         engine = _lightgbm()
-        if not isinstance(config, LightGBMConfig):
-            raise ModelError(f"a {config.kind} configuration for a lightgbm model", remedy="use registry.model_class")
+        own = checked_config(config, LightGBMConfig)
         names = list(feature_names)
-        matrix = checked_matrix(X, names)
-        if len(matrix) == 0:
-            raise ModelError("the training matrix has no rows", remedy="widen the dates or loosen the filters")
-        binning = config.binning()
+        matrix = training_matrix(X, names)
+        binning = own.binning()
         try:
             # LightGBM wants some label before it hands out subsets; each subset gets its own.
             dataset = engine.Dataset(
@@ -106,7 +103,7 @@ class LightGBMModel(BaseModel):
                 label=np.zeros(len(matrix), dtype=np.float32),
                 feature_name=names,
                 categorical_feature=[],
-                params={**binning, "num_threads": config.threads, "deterministic": True, "verbosity": -1},
+                params={**binning, "num_threads": own.threads, "deterministic": True, "verbosity": -1},
                 free_raw_data=True,
             ).construct()
         except engine.basic.LightGBMError as error:

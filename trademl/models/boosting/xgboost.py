@@ -27,10 +27,12 @@ from trademl.models.base import (
     Prepared,
     Progress,
     Rows,
+    checked_config,
     checked_labels,
     checked_matrix,
     checked_rows,
     checked_weight,
+    training_matrix,
 )
 from trademl.models.boosting.constraints import monotone_signs
 from trademl.models.boosting.inputs import check_stopping, read_model_text, refuse_infinite
@@ -82,10 +84,8 @@ class XGBoostModel(BaseModel):
     config: XGBoostConfig
 
     def __init__(self, config: ModelConfig, feature_names: Sequence[str]) -> None:
-        if not isinstance(config, XGBoostConfig):
-            raise ModelError(f"a {config.kind} configuration for a xgboost model", remedy="use registry.create_model")
         super().__init__(config, feature_names)
-        monotone_signs(config.monotone, self.feature_names)
+        monotone_signs(self.config.monotone, self.feature_names)
         self._text: str | None = None
         self._booster: xgboost.Booster | None = None
 
@@ -108,18 +108,15 @@ class XGBoostModel(BaseModel):
     @classmethod
     def prepare(cls, X: NDArray[np.float32], feature_names: Sequence[str], config: ModelConfig) -> QuantisedData:
         engine = _xgboost()
-        if not isinstance(config, XGBoostConfig):
-            raise ModelError(f"a {config.kind} configuration for a xgboost model", remedy="use registry.model_class")
+        own = checked_config(config, XGBoostConfig)
         names = list(feature_names)
-        matrix = checked_matrix(X, names)
-        if len(matrix) == 0:
-            raise ModelError("the training matrix has no rows", remedy="widen the dates or loosen the filters")
+        matrix = training_matrix(X, names)
         refuse_infinite(matrix, names)
         try:
-            bins = engine.QuantileDMatrix(matrix, max_bin=config.max_bin, nthread=config.threads, feature_names=names)
+            bins = engine.QuantileDMatrix(matrix, max_bin=own.max_bin, nthread=own.threads, feature_names=names)
         except engine.core.XGBoostError as error:
             raise ModelError(f"XGBoost cannot bin the matrix: {_said(error)}", remedy="mend what it names") from error
-        return QuantisedData(tuple(names), len(matrix), matrix, bins, config.max_bin, config.threads)
+        return QuantisedData(tuple(names), len(matrix), matrix, bins, own.max_bin, own.threads)
 
     def fit_rows(
         self,
