@@ -18,10 +18,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from trademl.artifacts.files import write_atomic
 from trademl.errors import MissingExtra, ModelError
 from trademl.models.base import (
-    BaseModel,
     Floats,
     ModelConfig,
     Native,
@@ -30,16 +28,15 @@ from trademl.models.base import (
     Rows,
     checked_config,
     checked_labels,
-    checked_matrix,
     checked_rows,
     checked_weight,
     training_matrix,
 )
 from trademl.models.boosting.catboost_config import CatBoostConfig
 from trademl.models.boosting.catboost_json import CatBoostFile, canonicalise, ensemble_of, parse, render
-from trademl.models.boosting.constraints import monotone_signs
 from trademl.models.boosting.inputs import check_stopping, read_model_text, refuse_infinite
 from trademl.models.boosting.losses import BestRound, Labels
+from trademl.models.boosting.text_model import TextModel
 from trademl.models.trees import Tree, leaves_reached
 
 if TYPE_CHECKING:
@@ -62,7 +59,7 @@ class BorderedData(Prepared):
     max_bin: int
 
 
-class CatBoostModel(BaseModel):
+class CatBoostModel(TextModel):
     """One CatBoost model, held as canonical JSON."""
 
     kind = "catboost"
@@ -70,23 +67,6 @@ class CatBoostModel(BaseModel):
     suffix = ".json"
     distributions = ("catboost",)
     config: CatBoostConfig
-
-    def __init__(self, config: ModelConfig, feature_names: Sequence[str]) -> None:
-        super().__init__(config, feature_names)
-        monotone_signs(self.config.monotone, self.feature_names)
-        self._text: str | None = None
-        self._engine_model: catboost.CatBoost | None = None
-
-    @property
-    def text(self) -> str:
-        """The canonical native JSON.
-
-        Raises:
-            ModelError: the model is not fitted.
-        """
-        if self._text is None:
-            raise ModelError("this catboost model is not fitted", remedy="call fit, fit_rows or load first")
-        return self._text
 
     @property
     def n_trees(self) -> int:
@@ -148,24 +128,11 @@ class CatBoostModel(BaseModel):
         self._set_text(render(canonicalise(found, self.config.model_dump_json(exclude={"threads"}))))
         return self
 
-    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        matrix = checked_matrix(X, self.feature_names)
-        if len(matrix) == 0:
-            return np.empty(0)
-        return _raw_scores(self._engine(), matrix, self.config.thread_count)
-
     def importances(self) -> dict[str, float]:
         """Return CatBoost's PredictionValuesChange: by how much the score changes when a feature does, in per cent."""
         changes = self._engine().get_feature_importance(type="PredictionValuesChange", thread_count=1)
         # A constant model has nothing to share out: CatBoost divides 0 by 0.
         return dict(zip(self.feature_names, np.nan_to_num(changes).tolist(), strict=True))
-
-    def save(self, path: Path) -> None:
-        write_atomic(path, self.text.encode())
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        return cls.from_text(read_model_text(path), origin=str(path))
 
     @classmethod
     def from_text(cls, text: str, *, origin: str = "model text") -> Self:
@@ -202,17 +169,14 @@ class CatBoostModel(BaseModel):
         fitted = _opened(path, parsed)
         return Native(path, parsed.feature_names, ensemble_of(parsed).trees, lambda rows: _raw_scores(fitted, rows, 1))
 
-    def _set_text(self, text: str) -> None:
-        self._text = text
-        self._engine_model = None
+    def _open(self, text: str) -> "catboost.CatBoost":
+        with tempfile.TemporaryDirectory(prefix="trademl-") as folder:
+            place = Path(folder) / "model.json"
+            place.write_text(text, encoding="utf-8")
+            return _opened(place, parse(text))
 
-    def _engine(self) -> "catboost.CatBoost":
-        if self._engine_model is None:
-            with tempfile.TemporaryDirectory(prefix="trademl-") as folder:
-                place = Path(folder) / "model.json"
-                place.write_text(self.text, encoding="utf-8")
-                self._engine_model = _opened(place, parse(self.text))
-        return self._engine_model
+    def _score(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+        return _raw_scores(self._engine(), matrix, self.config.thread_count)
 
     def _checked(self, data: Prepared) -> BorderedData:
         if not isinstance(data, BorderedData):

@@ -18,10 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from trademl.artifacts.files import write_atomic
 from trademl.errors import MissingExtra, ModelError
 from trademl.models.base import (
-    BaseModel,
     Floats,
     ModelConfig,
     Native,
@@ -31,15 +29,14 @@ from trademl.models.base import (
     Task,
     checked_config,
     checked_labels,
-    checked_matrix,
     checked_rows,
     checked_weight,
     training_matrix,
 )
-from trademl.models.boosting.constraints import monotone_signs
 from trademl.models.boosting.inputs import check_stopping, read_model_text
 from trademl.models.boosting.lightgbm_config import LightGBMConfig
 from trademl.models.boosting.lightgbm_text import canonicalise, export_onnx, parse, trees_of
+from trademl.models.boosting.text_model import TextModel
 from trademl.models.trees import Tree
 
 if TYPE_CHECKING:
@@ -58,7 +55,7 @@ class BinnedData(Prepared):
     binning: dict[str, Any]
 
 
-class LightGBMModel(BaseModel):
+class LightGBMModel(TextModel):
     """One LightGBM model, held as canonical text."""
 
     kind = "lightgbm"
@@ -66,23 +63,6 @@ class LightGBMModel(BaseModel):
     suffix = ".txt"
     distributions = ("lightgbm",)
     config: LightGBMConfig
-
-    def __init__(self, config: ModelConfig, feature_names: Sequence[str]) -> None:
-        super().__init__(config, feature_names)
-        monotone_signs(self.config.monotone, self.feature_names)
-        self._text: str | None = None
-        self._booster: lightgbm.Booster | None = None
-
-    @property
-    def text(self) -> str:
-        """The canonical native text.
-
-        Raises:
-            ModelError: the model is not fitted.
-        """
-        if self._text is None:
-            raise ModelError("this lightgbm model is not fitted", remedy="call fit, fit_rows or load first")
-        return self._text
 
     @property
     def n_trees(self) -> int:
@@ -153,24 +133,10 @@ class LightGBMModel(BaseModel):
         self._set_text(canonicalise(raw, self.config.model_dump_json(exclude={"threads"})))
         return self
 
-    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        matrix = checked_matrix(X, self.feature_names)
-        if len(matrix) == 0:
-            return np.empty(0)
-        scores = self._engine().predict(matrix, raw_score=True, num_threads=self.config.threads)
-        return cast("NDArray[np.float64]", np.asarray(scores, dtype=np.float64))
-
     def importances(self) -> dict[str, float]:
         """Return each feature's gain: the fall in training loss summed over its splits."""
         gains = self._engine().feature_importance("gain")
         return dict(zip(self.feature_names, map(float, gains), strict=True))
-
-    def save(self, path: Path) -> None:
-        write_atomic(path, self.text.encode())
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        return cls.from_text(read_model_text(path), origin=str(path))
 
     @classmethod
     def from_text(cls, text: str, *, origin: str = "model text") -> Self:
@@ -210,14 +176,12 @@ class LightGBMModel(BaseModel):
 
         return Native(path, model.feature_names, tuple(trees_of(model)), score)
 
-    def _set_text(self, text: str) -> None:
-        self._text = text
-        self._booster = None
+    def _open(self, text: str) -> "lightgbm.Booster":
+        return cast("lightgbm.Booster", _lightgbm().Booster(model_str=text))
 
-    def _engine(self) -> "lightgbm.Booster":
-        if self._booster is None:
-            self._booster = _lightgbm().Booster(model_str=self.text)
-        return self._booster
+    def _score(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+        scores = self._engine().predict(matrix, raw_score=True, num_threads=self.config.threads)
+        return cast("NDArray[np.float64]", np.asarray(scores, dtype=np.float64))
 
     def _checked(self, data: Prepared) -> BinnedData:
         if not isinstance(data, BinnedData):

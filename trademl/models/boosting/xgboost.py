@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from trademl.artifacts.files import write_atomic
 from trademl.errors import MissingExtra, ModelError
 from trademl.models.base import (
-    BaseModel,
     Floats,
     ModelConfig,
     Native,
@@ -29,14 +27,13 @@ from trademl.models.base import (
     Rows,
     checked_config,
     checked_labels,
-    checked_matrix,
     checked_rows,
     checked_weight,
     training_matrix,
 )
-from trademl.models.boosting.constraints import monotone_signs
 from trademl.models.boosting.inputs import check_stopping, read_model_text, refuse_infinite
 from trademl.models.boosting.losses import BestRound, Labels, exactly_summable
+from trademl.models.boosting.text_model import TextModel
 from trademl.models.boosting.xgboost_config import XGBoostConfig
 from trademl.models.boosting.xgboost_json import canonicalise, ensemble_of, parse, render
 from trademl.models.trees import Ensemble, Tree
@@ -74,7 +71,7 @@ class QuantisedData(Prepared):
         return chosen
 
 
-class XGBoostModel(BaseModel):
+class XGBoostModel(TextModel):
     """One XGBoost model, held as canonical JSON."""
 
     kind = "xgboost"
@@ -82,23 +79,6 @@ class XGBoostModel(BaseModel):
     suffix = ".json"
     distributions = ("xgboost-cpu", "xgboost")
     config: XGBoostConfig
-
-    def __init__(self, config: ModelConfig, feature_names: Sequence[str]) -> None:
-        super().__init__(config, feature_names)
-        monotone_signs(self.config.monotone, self.feature_names)
-        self._text: str | None = None
-        self._booster: xgboost.Booster | None = None
-
-    @property
-    def text(self) -> str:
-        """The canonical native JSON.
-
-        Raises:
-            ModelError: the model is not fitted.
-        """
-        if self._text is None:
-            raise ModelError("this xgboost model is not fitted", remedy="call fit, fit_rows or load first")
-        return self._text
 
     @property
     def n_trees(self) -> int:
@@ -162,12 +142,6 @@ class XGBoostModel(BaseModel):
         self._set_text(render(canonicalise(parse(raw), start, config)))
         return self
 
-    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        matrix = checked_matrix(X, self.feature_names)
-        if len(matrix) == 0:
-            return np.empty(0)
-        return _margins(self._engine(), matrix)
-
     def importances(self) -> dict[str, float]:
         """Return each feature's gain: the fall in training loss summed over its splits."""
         total = dict.fromkeys(self.feature_names, 0.0)
@@ -176,13 +150,6 @@ class XGBoostModel(BaseModel):
                 if node.left >= 0:
                     total[self.feature_names[node.feature]] += node.gain
         return total
-
-    def save(self, path: Path) -> None:
-        write_atomic(path, self.text.encode())
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        return cls.from_text(read_model_text(path), origin=str(path))
 
     @classmethod
     def from_text(cls, text: str, *, origin: str = "model text") -> Self:
@@ -227,14 +194,11 @@ class XGBoostModel(BaseModel):
         wide = np.ones(len(rows)) if weights is None else weights.astype(np.float64)
         return data.subset(rows), Labels(labels, wide, self.config.task)
 
-    def _set_text(self, text: str) -> None:
-        self._text = text
-        self._booster = None
+    def _open(self, text: str) -> "xgboost.Booster":
+        return _booster(text, self.config.threads)
 
-    def _engine(self) -> "xgboost.Booster":
-        if self._booster is None:
-            self._booster = _booster(self.text, self.config.threads)
-        return self._booster
+    def _score(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+        return _margins(self._engine(), matrix)
 
     def _checked(self, data: Prepared) -> QuantisedData:
         if not isinstance(data, QuantisedData):
