@@ -29,7 +29,7 @@ REVERSED = {symbol: (-alpha, beta) for symbol, (alpha, beta) in usual().items()}
 ALPHA = [alpha for alpha, _ in usual().values()]
 
 
-def refused(home: Home, told: str, now: timedelta = timedelta(0)) -> None:
+def assert_refused(home: Home, told: str, now: timedelta = timedelta(0)) -> None:
     """Scoring ends with a tripwire that says ``told``, exit code 5, and no new file."""
     before = served(home)
     with pytest.raises(TripwireError, match=told) as caught:
@@ -42,14 +42,14 @@ def refused(home: Home, told: str, now: timedelta = timedelta(0)) -> None:
 def test_an_expired_release_serves_nothing(home: Home) -> None:
     """A release of five days serves a second before its end, and not at its end."""
     write_release(home)
-    refused(home, "release 1 of 2024-01-05 expired at 2024-01-10 22:00:00 UTC", timedelta(days=5))
+    assert_refused(home, "release 1 of 2024-01-05 expired at 2024-01-10 22:00:00 UTC", timedelta(days=5))
     assert score_release(home, now=lambda: NOW + timedelta(days=5, seconds=-1)).rows == SYMBOLS
 
 
 def test_a_clock_behind_the_publisher_serves_nothing(home: Home) -> None:
     """Ten minutes of difference are allowed, eleven are not: a wrong clock would make any release fresh."""
     write_release(home)
-    refused(home, r"was made at 2024-01-05 22:00:00 UTC, after .* limit: 10 minutes", timedelta(minutes=-11))
+    assert_refused(home, r"was made at 2024-01-05 22:00:00 UTC, after .* limit: 10 minutes", timedelta(minutes=-11))
     assert score_release(home, now=lambda: NOW - timedelta(minutes=10)).rows == SYMBOLS
 
 
@@ -58,7 +58,7 @@ def test_a_fresh_signature_under_old_data_serves_nothing(home: Home) -> None:
     for seq, distance in ((1, 6), (2, 5)):
         write_release(home, seq, created=NOW + timedelta(days=distance))
         if distance == 6:
-            refused(home, "ends on 2024-01-05, 6 days before 2024-01-11; limit: 5 days", timedelta(days=6))
+            assert_refused(home, "ends on 2024-01-05, 6 days before 2024-01-11; limit: 5 days", timedelta(days=6))
             (home.configs / "lake.yml").write_text("max_age_days: null\n", encoding="utf-8")
             assert score_release(home, now=lambda: NOW + timedelta(days=6)).rows == SYMBOLS
             limits(home, min_rows=20)
@@ -71,7 +71,7 @@ def test_a_long_holiday_is_no_delay(home: Home, between: list[date], stale: bool
     sessions = [*SESSIONS[:4], *between, date(2024, 1, 11)]
     write_release(home, sessions=sessions, created=NOW + timedelta(days=6))
     if stale:
-        refused(home, "6 days before 2024-01-11", timedelta(days=6))
+        assert_refused(home, "6 days before 2024-01-11", timedelta(days=6))
     else:
         assert score_release(home, now=lambda: NOW + timedelta(days=6)).rows == SYMBOLS
 
@@ -79,13 +79,13 @@ def test_a_long_holiday_is_no_delay(home: Home, between: list[date], stale: bool
 def test_a_session_that_is_not_green_serves_nothing(home: Home) -> None:
     """A release of an AMBER session does not exist; if one is made all the same, nothing is served."""
     write_release(home, as_of=AMBER)
-    refused(home, "release 1 cannot serve 2024-01-04: the data gate refuses .* AMBER")
+    assert_refused(home, "release 1 cannot serve 2024-01-04: the data gate refuses .* AMBER")
 
 
 def test_too_few_rows_serve_nothing(home: Home) -> None:
     """19 symbols are no universe of at least 20."""
     write_release(home, bars={LATEST: usual(19)})
-    refused(home, "19 rows, limit at least 20")
+    assert_refused(home, "19 rows, limit at least 20")
     limits(home, min_rows=19)
     assert score_release(home, now=lambda: NOW).rows == 19
 
@@ -95,7 +95,7 @@ def test_a_reversal_of_all_ranks_serves_nothing(home: Home) -> None:
     write_release(home, as_of=WEDNESDAY)
     score_release(home, now=lambda: NOW)
     write_release(home, 2, bars={LATEST: REVERSED})
-    refused(home, r"since 2024-01-03 is 1\.000, limit 0\.7")
+    assert_refused(home, r"since 2024-01-03 is 1\.000, limit 0\.7")
     limits(home, max_turnover=1.0)
     result = score_release(home, now=lambda: NOW)
     assert (result.measured.turnover, result.measured.compared_with) == (1.0, WEDNESDAY)
@@ -118,7 +118,9 @@ def test_drift_of_a_feature_is_named_with_its_limit(home: Home) -> None:
     """beta is 0 for everyone, where the reference knows -1 to 1; alpha is as it was. Only beta is named."""
     spread = list(np.linspace(-1, 1, 50))
     write_release(home, reference=reference_of({"alpha": ALPHA, "beta": spread}, ALPHA))
-    refused(home, r"1 of 2 features drifted: PSI of beta \d+\.\d\d \(worst before 0\.00\); limit 0\.5 above the worst")
+    assert_refused(
+        home, r"1 of 2 features drifted: PSI of beta \d+\.\d\d \(worst before 0\.00\); limit 0\.5 above the worst"
+    )
 
 
 def test_a_day_as_strange_as_the_worst_of_the_reference_is_served(home: Home) -> None:
@@ -134,20 +136,20 @@ def test_a_day_as_strange_as_the_worst_of_the_reference_is_served(home: Home) ->
 def test_drift_of_a_raw_feature_behind_the_models_is_seen(home: Home) -> None:
     """gamma is no feature of the model, but the reference knows it and the device computes it."""
     write_release(home, reference=reference_of({"gamma": [100 * value + 500 for value in ALPHA]}, ALPHA))
-    refused(home, r"1 of 1 features drifted: PSI of gamma")
+    assert_refused(home, r"1 of 1 features drifted: PSI of gamma")
 
 
 def test_drift_of_the_prediction_serves_nothing(home: Home) -> None:
     """Scores between 0 and 0.4 where the reference knows 5 to 6 trip the prediction's wire."""
     write_release(home, reference=reference_of({}, list(np.linspace(5, 6, 50))))
-    refused(home, r"the prediction drifted: PSI \d+\.\d\d")
+    assert_refused(home, r"the prediction drifted: PSI \d+\.\d\d")
 
 
 def test_every_wire_that_fired_is_named(home: Home) -> None:
     """Few rows and drift of both kinds at once: one message with all three."""
     far = list(np.linspace(5, 6, 50))
     write_release(home, bars={LATEST: usual(5)}, reference=reference_of({"alpha": far}, far))
-    refused(home, r"5 rows.*1 of 1 features drifted.*the prediction drifted")
+    assert_refused(home, r"5 rows.*1 of 1 features drifted.*the prediction drifted")
 
 
 @pytest.mark.parametrize(

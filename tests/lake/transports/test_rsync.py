@@ -56,8 +56,11 @@ def test_objects_arrive_whole_and_are_counted(ssh: Loopback, source: Path, tmp_p
 
 
 def test_nothing_to_fetch_needs_no_connection(tmp_path: Path) -> None:
-    """An empty list asks nobody."""
-    RsyncTransport(Source("ssh", "/x", "nobody.invalid")).fetch({}, tmp_path, lambda count: None)
+    """An empty list asks nobody: a host that does not exist is no error, nothing is counted, and no file appears."""
+    seen: list[int] = []
+    RsyncTransport(Source("ssh", "/x", "nobody.invalid")).fetch({}, tmp_path / "parts", seen.append)
+    assert seen == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_part_is_gone_on_with(ssh: Loopback, source: Path, tmp_path: Path) -> None:
