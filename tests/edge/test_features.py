@@ -95,7 +95,7 @@ def test_a_session_without_a_universe_is_refused(con: duckdb.DuckDBPyConnection)
 
 def test_an_unknown_feature_is_named(con: duckdb.DuckDBPyConnection) -> None:
     """A model and a feature set that do not belong together are told apart before anything is scored."""
-    with pytest.raises(ModelError, match="lacks 1 of the model's 2 features: nothing"):
+    with pytest.raises(ModelError, match="lacks 1 of the 2 features of the model: nothing"):
         compute_features(con, SQL, TODAY, ["gap", "nothing"])
 
 

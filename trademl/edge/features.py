@@ -125,31 +125,42 @@ def bound_memory(con: duckdb.DuckDBPyConnection, layout: Layout, manifest: Manif
 
 
 def read_matrix(
-    con: duckdb.DuckDBPyConnection, names: Sequence[str], as_of: date, *, table: str = FEATURES
+    con: duckdb.DuckDBPyConnection,
+    names: Sequence[str],
+    as_of: date,
+    *,
+    table: str = FEATURES,
+    entity: str = "symbol",
+    model: str = "the model",
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Return the universe of ``as_of`` in order of symbol, and its features, shape (symbols, names), NaN for NULL.
+    """Return the universe of ``as_of`` in order of name, and its features: float32, (entities, names), NaN for NULL.
+
+    The one way in which a model's features are read to be scored, on servers and devices. ``model`` is for messages.
 
     Raises:
         ModelError: the table lacks a feature.
         DataGateError: it has no row in the universe on that session.
+        duckdb.CatalogException: there is no such table.
     """
-    present = {row[0] for row in con.execute(f"describe {qualified(table)}").fetchall()}
+    relation, column = qualified(table), identifier(entity)
+    present = {row[0] for row in con.execute(f"describe {relation}").fetchall()}
     missing = [name for name in names if name not in present]
     if missing:
         listed = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
         raise ModelError(
-            f"{table} lacks {len(missing)} of the model's {len(names)} features: {listed}",
+            f"{table} lacks {len(missing)} of the {len(names)} features of {model}: {listed}",
             remedy="build the feature set that the model was trained on, or train on the present one",
         )
     columns = ", ".join(f"cast({identifier(name)} as float) as {identifier(name)}" for name in names)
     found = con.execute(
-        f"select symbol, {columns} from {qualified(table)} where date = $day and in_universe order by symbol",
+        f"select {column}, {columns} from {relation} where date = $day and in_universe order by {column}",
         {"day": as_of},
     ).fetchall()
     if not found:
+        last = con.execute(f"select max(date) from {relation} where in_universe").fetchall()[0][0]
         raise DataGateError(
-            f"{table} has no row in the universe on {as_of}",
-            remedy="score a session that it has, or pull a newer release",
+            f"{table} has no row in the universe on {as_of}; its last session is {last or 'none'}",
+            remedy="score a session that it has, or land later bars and `trademl build`, or pull a newer release",
         )
     X = np.array([row[1:] for row in found], dtype=np.float32).reshape(len(found), len(names))
     return tuple(str(row[0]) for row in found), X

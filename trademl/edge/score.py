@@ -4,7 +4,8 @@ Everything here runs on the base install. A score is made only from features of 
 whose files match their hashes and whose graph scores its golden vectors bit for bit on this machine.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 
 from trademl.clock import Clock, sql_utc, utc_now
 from trademl.edge.bundle import SCORING, Bundle, open_bundle
+from trademl.edge.features import read_matrix
 from trademl.errors import DataGateError, ModelError, SnapshotError
-from trademl.lake.names import identifier, qualified
+from trademl.lake.names import qualified
 from trademl.validation.calibration import PROBABILITY_RANGE, apply
 
 __all__ = [
@@ -35,8 +37,6 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,31 +233,10 @@ def read_features(
         DataGateError: the session has no row in the universe.
         SnapshotError: the snapshot has no such table.
     """
-    table = qualified(bundle.features_table)
-    present = {row[0] for row in _query(con, f"describe {table}")}
-    missing = [name for name in bundle.feature_names if name not in present]
-    if missing:
-        listed = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
-        raise ModelError(
-            f"{bundle.features_table} lacks {len(missing)} of the {len(bundle.feature_names)} features of "
-            f"{bundle.run_id}: {listed}",
-            remedy="build the feature set that the model was trained on, or train on the present one",
+    with _snapshot_has_it():
+        return read_matrix(
+            con, bundle.feature_names, as_of, table=bundle.features_table, entity=bundle.entity, model=bundle.run_id
         )
-    columns = ", ".join(f"cast({identifier(name)} as float) as {identifier(name)}" for name in bundle.feature_names)
-    entity = identifier(bundle.entity)
-    rows = _query(
-        con,
-        f"select {entity}, {columns} from {table} where date = $day and in_universe order by {entity}",
-        {"day": as_of},
-    )
-    if not rows:
-        last = _query(con, f"select max(date) from {table} where in_universe")[0][0]
-        raise DataGateError(
-            f"{bundle.features_table} has no row in the universe on {as_of}; its last session is {last or 'none'}",
-            remedy="score a session that it has, or land later bars and `trademl build`",
-        )
-    X = np.array([row[1:] for row in rows], dtype=np.float32).reshape(len(rows), len(bundle.feature_names))
-    return tuple(str(row[0]) for row in rows), X
 
 
 def read_regime(con: duckdb.DuckDBPyConnection, table: str, as_of: date) -> str | None:
@@ -284,8 +263,14 @@ def rank_pct(values: FloatArray) -> FloatArray:
 def _query(
     con: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any] | None = None
 ) -> list[tuple[Any, ...]]:
-    try:
+    with _snapshot_has_it():
         return con.execute(sql, dict(parameters) if parameters else None).fetchall()
+
+
+@contextmanager
+def _snapshot_has_it() -> Iterator[None]:
+    try:
+        yield
     except duckdb.CatalogException as error:
         raise SnapshotError(
             f"the snapshot lacks what scoring needs: {str(error).splitlines()[0]}",
