@@ -85,7 +85,7 @@
     {%- set parts.text = parts.text ~ cs_moments('x', 'q') ~ cs_pooled_moments('x') ~ cs_scale('x', 'q') ~ cs_zscore('x', 's') -%}
     {%- set parts.text = parts.text ~ cs_neutralize('x', 's') ~ cs_rank_ends('x', 'date') ~ cs_rank('x', 'p', 's') -%}
     {%- set parts.text = parts.text ~ running_total('x', 'w') ~ to_fixed('x') ~ from_fixed('x') ~ fixed_variance('n', 's', 'q') -%}
-    {%- set parts.text = parts.text ~ log_total_return('x', 'p') ~ is_split_mismatch('p') -%}
+    {%- set parts.text = parts.text ~ log_total_return('x', 'p') ~ is_split_mismatch('p') ~ sector_code('x') -%}
     {%- set parts.text = parts.text ~ (equities_label_horizons() | string) ~ barrier_label() ~ first_touch(2, 'x{h}') -%}
     {%- set parts.text = parts.text ~ label_exit('x', 'l') ~ label_end('x') ~ label_outcome('r', 'x') -%}
     {%- for name in [

@@ -15,6 +15,7 @@ LINES_AT_MOST = 650
 MEDIAN_BELOW = 250
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
 OBJECT_FILES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
+THE_RUNNER = PACKAGE / "training" / "cross_validate.py"
 THE_ERROR_TRANSLATOR = PACKAGE / "cli" / "main.py"
 
 
@@ -93,7 +94,17 @@ def _raises_again(handler: ast.ExceptHandler) -> bool:
 def test_nothing_reads_or_writes_object_files() -> None:
     """No module imports pickle or its relatives: models and calibrators are native files, ONNX and JSON."""
     users = {name_of(path): set(_roots(parsed(path))) & OBJECT_FILES for path in MODULES}
-    assert {path: names for path, names in users.items() if names} == {}
+    assert {path: names for path, names in users.items() if names} == {name_of(THE_RUNNER): {"joblib"}}
+
+
+def test_joblib_runs_and_keeps_nothing() -> None:
+    """The module that spreads fits over cores uses joblib's runner alone, never its files."""
+    used = {
+        node.attr
+        for node in ast.walk(parsed(THE_RUNNER))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "joblib"
+    }
+    assert used == {"Parallel", "delayed"}
 
 
 def _roots(tree: ast.AST) -> Iterator[str]:

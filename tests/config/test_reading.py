@@ -1,11 +1,13 @@
 """Configuration files become sections, or one error that says everything."""
 
 from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from trademl.config import Section, load_section
+from trademl.config.reading import validate_section
 from trademl.errors import ConfigError
 
 
@@ -88,3 +90,57 @@ def test_a_section_cannot_be_changed() -> None:
     """Sections are frozen: what was read is what runs."""
     with pytest.raises(ValidationError, match="frozen"):
         Study().rounds = 3
+
+
+def _by_kind(raw: Any) -> Folds:
+    return validate_section(raw, Folds, origin="inner")
+
+
+class Plan(Section):
+    """A section whose fields are of every kind."""
+
+    name: str
+    purge: Literal["all", "entity"] = "all"
+    first: int = 0
+    last: int = 9
+    again: Folds | None = None
+    many: tuple[Folds, ...] = ()
+    named: dict[str, Folds] = Field(default_factory=dict)
+    read: Annotated[Folds, BeforeValidator(_by_kind)] = Folds()
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.first > self.last:
+            raise ValueError(f"first {self.first} is after last {self.last}")
+        return self
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("purge: all", "study.yml: name is missing, and has no default"),
+        ("name: a\npurge: entities", "purge='entities': Input should be 'all' or 'entity'; did you mean entity?"),
+        ("name: a\nfirst: 10", "study.yml: first 10 is after last 9"),
+        ("name: a\nagain: 8", "again=8: is a section; write its fields below it: n_folds, embargo"),
+        ("name: a\nagain: {n_fold: 8}", "again.n_fold is not a field; did you mean n_folds?"),
+        ("name: a\nmany: {n_folds: 8}", "many={'n_folds': 8}: Input should be a list, such as [{'n_folds': 8}]"),
+        ("name: a\nmany: [{embrago: 1}]", "many.0.embrago is not a field; did you mean embargo?"),
+        ("name: a\nnamed: {x: {embrago: 1}}", "named.x.embrago is not a field; did you mean embargo?"),
+        ("name: a\nread: {n_folds: 1}", "study.yml: inner: n_folds=1: Input should be greater than or equal to 2"),
+        ("name: a\nname: b", "the key 'name' stands in line 1 and again in line 2"),
+        ("name: a\nmany:\n  - embargo: 1\n    embargo: 2", "the key 'embargo' stands in line 3 and again in line 4"),
+    ],
+)
+def test_the_message_names_field_value_and_fix(tmp_path: Path, text: str, told: str) -> None:
+    """Missing fields, choices, sections of sections, fields that read themselves, and keys that stand twice."""
+    with pytest.raises(ConfigError) as caught:
+        load_section(write(tmp_path, text), Plan)
+    assert told in caught.value.message
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """Bytes that are not UTF-8 are named for what they are."""
+    path = tmp_path / "study.yml"
+    path.write_bytes(b"label: \xff\xfe")
+    with pytest.raises(ConfigError, match=r"study\.yml is not UTF-8 text"):
+        load_section(path, Study)

@@ -87,6 +87,20 @@ def test_a_graph_of_someone_else_is_refused(stump: Path) -> None:
         ScoringSession(stump)
 
 
+def test_a_graph_with_probabilities_still_has_one_score_a_row(stump: Path) -> None:
+    """Beside the score a graph of three classes has ``probabilities``; any other second output is someone else's."""
+    helper, tensor = onnx.helper, onnx.TensorProto.FLOAT
+    graph = onnx.load(stump)
+    graph.graph.node.append(helper.make_node("Identity", ["score"], ["probabilities"]))
+    graph.graph.output.append(helper.make_tensor_value_info("probabilities", tensor, [None, 1]))
+    onnx.save(graph, stump)
+    assert ScoringSession(stump).predict(ROWS).tolist() == SCORES.tolist()
+    graph.graph.node[-1].output[0] = graph.graph.output[-1].name = "chances"
+    onnx.save(graph, stump)
+    with pytest.raises(ModelError, match="a trademl graph maps"):
+        ScoringSession(stump)
+
+
 def test_golden_vectors_verify(stump: Path, tmp_path: Path) -> None:
     """Right golden vectors verify and are counted; a score one ulp off, or other features, are refused."""
     session = ScoringSession(stump)

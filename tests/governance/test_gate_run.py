@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.training.conftest import market, published  # noqa: F401
@@ -12,10 +13,11 @@ from trademl.config.reading import load_section
 from trademl.errors import PromotionError
 from trademl.governance.gate import Bar, PromotionPolicy
 from trademl.governance.gate_run import collect, decide
-from trademl.governance.returns import BASELINES
+from trademl.governance.returns import BASELINES, series
 from trademl.lake.batches import write_rows
 from trademl.lake.layout import layout_of
 from trademl.lake.snapshot import snapshot_batches
+from trademl.sleeves import stacker
 from trademl.sleeves.equities import EquitiesConfig, train
 from trademl.training.run import RunResult
 
@@ -148,3 +150,21 @@ def test_shadow_scores_are_evidence(market: Home, run: RunResult) -> None:  # no
     found = bars(market, run.run_id)
     assert found["shadow_sessions"].value == 2.0
     assert found["shadow_drift"].verdict == "fail"
+
+
+def test_a_stack_has_to_beat_its_best_input(market: Home, run: RunResult) -> None:  # noqa: F811
+    """The bar compares annual Sharpe ratios on the stack's own dates, and is there for stacks alone."""
+    ridge = trained(market, model={"kind": "ridge"})
+    inputs = [run.run_id, ridge.run_id]
+    stack = stacker.train(market, stacker.StackerConfig(runs=inputs), mlflow=False).run_id
+    found = series(layout_of(market), [stack, *inputs], "long_short")
+    days = sorted(found[stack])
+    sharpe = {
+        name: np.sqrt(252) * np.mean(net) / np.std(net, ddof=1)
+        for name in found
+        for net in [[found[name][day][0] for day in days]]
+    }
+    bar = bars(market, stack)["stacker"]
+    assert bar.value == pytest.approx(sharpe[stack] - max(sharpe[name] for name in inputs))
+    assert bar.verdict == ("pass" if bar.value >= 0 else "fail")
+    assert "stacker" not in bars(market, run.run_id)

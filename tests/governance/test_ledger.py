@@ -13,6 +13,7 @@ from trademl.governance.audit import AuditRow
 from trademl.governance.ledger import (
     begin_attempt,
     count_trials,
+    latest_attempt,
     record_audit,
     record_events,
     record_run,
@@ -90,6 +91,21 @@ def test_a_refused_trial_counts(layout: Layout) -> None:
     """What the audit refused was tried all the same."""
     trial(layout, now=at(0))
     trial(layout, status="refused", now=at(1))
+    assert count_trials(layout, "equities", "fwd_5d") == 1
+
+
+def test_a_pruned_trial_counts_and_may_be_tried_again(layout: Layout) -> None:
+    """A study stops a trial early: it was tried; fitted to the end later it is the same trial."""
+    assert latest_attempt(layout, trial_id("equities", "fwd_5d", "c1")) is None
+    name = trial(layout, now=at(0))
+    assert latest_attempt(layout, name) == ("run-1", "started")
+    trial(layout, status="pruned", now=at(1))
+    record_events(layout, trial=name, run_id="run-1", attempt=1, event="pruned", detail="behind", now=at(1))
+    assert latest_attempt(layout, name) == ("run-1", "pruned")
+    assert trials_of(layout, "equities", "fwd_5d") == [(name, "run-1", "pruned")]
+    trial(layout, now=at(2))
+    trial(layout, status="finished", now=at(3))
+    assert latest_attempt(layout, name) == ("run-1", "finished")
     assert count_trials(layout, "equities", "fwd_5d") == 1
 
 

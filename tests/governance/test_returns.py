@@ -11,6 +11,7 @@ from trademl.errors import ArtifactError
 from trademl.governance.returns import (
     BASELINES,
     aligned,
+    predictions_shown,
     record_run_returns,
     recorded_runs,
     register_references,
@@ -75,6 +76,22 @@ def test_a_run_without_predictions_is_an_error(layout: Layout, con: duckdb.DuckD
     with pytest.raises(ArtifactError, match="no row of run run-9"):
         record_run_returns(layout, con, run_id="run-9", sleeve="equities", label="fwd_5d")
     assert recorded_runs(layout) == set()
+
+
+def test_predictions_in_no_batch_have_returns_too(layout: Layout, con: duckdb.DuckDBPyConnection) -> None:
+    """Shown for the time of a block, they go through the mart; then preds.oof is what it was, also after an error."""
+    con.execute("create table more as select * replace ('run-7' as run_id, yhat + 1 as yhat) from main.all_rows")
+    rows = con.sql("select * from more").to_arrow_table()
+    with predictions_shown(con, rows):
+        assert con.execute("select distinct run_id from preds.oof").fetchall() == [("run-7",)]
+        record_run_returns(layout, con, run_id="run-7", sleeve="equities", label="fwd_5d")
+    found = series(layout, ["run-7"], "long_short")["run-7"]
+    assert {day: net for day, (net, _) in found.items()} == pytest.approx(
+        {day: 1 + 0.01 * number - 0.001 for number, day in enumerate(DAYS, start=1)}
+    )
+    with pytest.raises(ArtifactError), predictions_shown(con, rows):
+        record_run_returns(layout, con, run_id="run-1", sleeve="equities", label="fwd_5d")
+    assert con.execute("select distinct run_id from preds.oof").fetchall() == [("run-1",)]
 
 
 def test_strategies_without_a_signal_go_through_the_same_sql(layout: Layout, con: duckdb.DuckDBPyConnection) -> None:

@@ -6,6 +6,7 @@ import pytest
 from tests.models.panels import NAMES, awkward_panel
 from trademl.errors import ModelError
 from trademl.models.base import (
+    Task,
     checked_labels,
     checked_matrix,
     checked_names,
@@ -37,6 +38,22 @@ def test_labels_and_weights_are_those_of_the_rows() -> None:
     assert weights is not None
     assert weights.tolist() == [1.0, 0.0]
     assert checked_weight(None, rows, 3) is None
+
+
+@pytest.mark.parametrize(
+    "task, good, bad, need",
+    [
+        ("binary", [0, 1, 1], -1, "0 or 1"),
+        ("three_class", [-1, 0, 1], 2, "-1, 0 or 1"),
+        ("regression", [7, 8, 9], np.inf, "finite"),
+    ],
+)
+def test_labels_are_those_of_the_task(task: Task, good: list[float], bad: float, need: str) -> None:
+    """A label that the task does not have is named with its row."""
+    rows = np.arange(1, 4)
+    assert checked_labels(np.array([bad, *good], dtype=np.float64), rows, 4, task).tolist() == good
+    with pytest.raises(ModelError, match=f"label of row 2 is {float(bad)}, must be {need}"):
+        checked_labels(np.array([bad, good[0], bad, good[2]], dtype=np.float64), rows, 4, task)
 
 
 def test_a_good_matrix_is_not_copied() -> None:

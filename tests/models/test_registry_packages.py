@@ -15,7 +15,7 @@ from trademl.artifacts.run_folder import RunFolder
 from trademl.config.home import Home
 from trademl.config.reading import load_section
 from trademl.errors import ConfigError
-from trademl.models.registry import MODELS, create_model, list_models, model_class, read_model_config
+from trademl.models.registry import MODELS, ModelRegistry, create_model, list_models, model_class, read_model_config
 from trademl.sleeves.equities import EquitiesConfig, train
 
 SOURCE = '''
@@ -110,6 +110,12 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     sys.modules.pop("acme_models", None)
 
 
+@pytest.fixture
+def added(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten after it."""
+    monkeypatch.setattr(ModelRegistry, "_added", {})
+
+
 def test_a_packages_family_trains_like_any_other(installed: Path, market: Home) -> None:  # noqa: F811
     """Its run is sealed and registered, native and ONNX scores are equal, and its version is part of the run's name."""
     path = small_config(market, model={"kind": "acme_reversal", "feature": "signal_rank"})
@@ -121,13 +127,41 @@ def test_a_packages_family_trains_like_any_other(installed: Path, market: Home) 
 
 def test_it_is_listed_and_its_configuration_is_checked(installed: Path) -> None:
     """After the families of this package; an unknown field of it is answered like an unknown field of ours."""
-    assert list_models() == MODELS | {"acme_reversal": "acme_models:Reversal"}
+    assert list_models() == {kind: row.where for kind, row in MODELS.items()} | {
+        "acme_reversal": "acme_models:Reversal"
+    }
+    assert ModelRegistry.list_models("acme_models") == [
+        {"name": "acme_reversal", "family": "acme_models", "description": "", "requires_gpu": False}
+    ]
     model = create_model(read_model_config({"kind": "acme_reversal", "feature": "a"}), ["a", "b"])
     assert model.predict(np.array([[2.0, 5.0]], dtype=np.float32)).tolist() == [-2.0]
+    made = ModelRegistry.create("acme_models:acme_reversal", {"feature": "b", "strength": 3.0}, ["a", "b"])
+    assert made.predict(np.array([[2.0, 5.0]], dtype=np.float32)).tolist() == [-15.0]
     with pytest.raises(ConfigError, match="strenght is not a field; did you mean strength"):
         read_model_config({"kind": "acme_reversal", "feature": "a", "strenght": 2})
     with pytest.raises(ConfigError, match="'acme_reversel' does not exist; did you mean acme_reversal"):
         model_class("acme_reversel")
+
+
+def test_discovery_imports_and_checks_what_is_installed(installed: Path) -> None:
+    """Asked for, and not before, the package is imported; its model is among the full names."""
+    ModelRegistry.list_models()
+    assert "acme_models" not in sys.modules
+    assert "acme_models:acme_reversal" in ModelRegistry.discover()
+    assert "acme_models" in sys.modules
+
+
+def test_a_package_may_register_its_class_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, added: None) -> None:
+    """The decorator's family and description replace the package's name once it is imported; it is still one model."""
+    row = '@ModelRegistry.register("acme_reversal", "reversal", "what has risen falls")\nclass Reversal('
+    source = "from trademl.models.registry import ModelRegistry\n" + SOURCE.replace("class Reversal(", row)
+    path = wheel(tmp_path, "acme-models", "acme_reversal = acme_models:Reversal", source)
+    monkeypatch.syspath_prepend(str(install(tmp_path, path)))
+    assert ModelRegistry.create("acme_reversal", {"feature": "a"}, ["a"]).kind == "acme_reversal"
+    assert [row["name"] for row in ModelRegistry.list_models("reversal")] == ["acme_reversal"]
+    assert "reversal:acme_reversal" in ModelRegistry.discover()
+    assert model_class("acme_reversal") is model_class("reversal:acme_reversal")
+    sys.modules.pop("acme_models", None)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +170,7 @@ def test_it_is_listed_and_its_configuration_is_checked(installed: Path) -> None:
         ("acme_reversal = acme_models:Nothing", "acme_reversal", "cannot be loaded from acme_models:Nothing"),
         ("acme_reversal = nowhere:Reversal", "acme_reversal", "cannot be loaded from nowhere:Reversal"),
         ("acme_reversal = acme_models:ReversalConfig", "acme_reversal", "no class derived from BaseModel"),
-        ("other = acme_models:Reversal", "other", "calls itself 'acme_reversal'"),
+        ("other = acme_models:Reversal", "other", "calls itself kind='acme_reversal', not 'other'"),
         ("ridge = acme_models:Reversal", "anything", "'ridge' of the package acme-models is one of this package too"),
         ("Acme-Reversal = acme_models:Reversal", "anything", "names a model kind 'Acme-Reversal'"),
     ],

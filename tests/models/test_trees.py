@@ -146,8 +146,8 @@ def test_scores_are_those_of_a_plain_walk(seed: int) -> None:
     X = np.round(rng.normal(size=(200, 3)), 1).astype(np.float32)
     X[rng.random(X.shape) < 0.2] = np.nan
     X[::9, 0] = np.inf
-    ensemble = Ensemble(drawn_trees(seed), 0.25).canonical()
-    expected = [ensemble.constant + sum(walked(tree, row) for tree in ensemble.trees) for row in X]
+    ensemble = Ensemble(drawn_trees(seed), (0.25,)).canonical()
+    expected = [ensemble.constants[0] + sum(walked(tree, row) for tree in ensemble.trees) for row in X]
     assert ensemble.scores(X).tolist() == expected
     assert ensemble.scores(X[:0]).shape == (0,)
 
@@ -155,18 +155,42 @@ def test_scores_are_those_of_a_plain_walk(seed: int) -> None:
 @pytest.mark.parametrize("constant", [0.0, 0.1, -1e6])
 def test_a_canonical_ensemble_sums_exactly_in_float32_with_its_constant(constant: float) -> None:
     """Constant and leaves lie on one grid: float32 sums, constant first or last, are the float64 ones."""
-    once = Ensemble(drawn_trees(7, 40), constant).canonical()
+    once = Ensemble(drawn_trees(7, 40), (constant,)).canonical()
     X = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     for row in X:
         leaves = [np.float32(walked(tree, row)) for tree in once.trees]
-        exact = once.constant + sum(map(float, leaves))
-        for order in ([np.float32(once.constant), *leaves], [*leaves[::-1], np.float32(once.constant)]):
+        exact = once.constants[0] + sum(map(float, leaves))
+        for order in ([np.float32(once.constants[0]), *leaves], [*leaves[::-1], np.float32(once.constants[0])]):
             total = np.float32(0)
             for value in order:
                 total = np.float32(total + value)
             assert float(total) == exact
     twice = once.canonical()
-    assert twice.constant == once.constant
+    assert twice.constants[0] == once.constants[0]
     for one, two in zip(once.trees, twice.trees, strict=True):
         assert np.array_equal(one.threshold, two.threshold)
         assert np.array_equal(one.leaf_value, two.leaf_value)
+
+
+def test_trees_of_classes_take_turns_by_hand() -> None:
+    """Of three constants and six leaves, tree t belongs to class t modulo 3; scores have one column a class."""
+    none = np.empty(0, dtype=np.int64)
+    flat = [
+        Tree(none, none.astype(float), none, none, none.astype(bool), np.array([value]))
+        for value in (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+    ]
+    found = Ensemble(tuple(flat), (0.5, 0.0, -0.5)).scores(np.zeros((2, 1), dtype=np.float32))
+    assert found.tolist() == [[9.5, 18.0, 35.5]] * 2
+
+
+def test_the_grid_is_that_of_the_class_with_the_largest_sum() -> None:
+    """Sums of 1.5, 3 and 12 want 2**-23, 2**-22 and 2**-20: all classes lie on the last, constants included."""
+    none = np.empty(0, dtype=np.int64)
+    flat = [
+        Tree(none, none.astype(float), none, none, none.astype(bool), np.array([value])) for value in (0.5, 2.0, 11.1)
+    ]
+    ensemble = Ensemble(tuple(flat), (1.0, -1.0, 0.9))
+    assert ensemble.grid() == 20
+    for number in (*(tree.leaf_value[0] for tree in ensemble.canonical().trees), *ensemble.canonical().constants):
+        assert number * 2.0**20 == round(number * 2.0**20)
+    assert Ensemble(tuple(flat[:2]), (1.0, -1.0)).grid() == 22

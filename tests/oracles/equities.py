@@ -9,6 +9,21 @@ from dataclasses import dataclass
 
 LISTING_GAP = 10
 
+# From MSCI's table of the structure of GICS, sectors by their names in the warehouse's columns.
+GICS = {
+    "energy": ("Energy",),
+    "materials": ("Materials",),
+    "industrials": ("Industrials",),
+    "consumer_discretionary": ("Consumer Discretionary",),
+    "consumer_staples": ("Consumer Staples",),
+    "health_care": ("Health Care",),
+    "financials": ("Financials",),
+    "information_technology": ("Information Technology", "Technology"),
+    "communication_services": ("Communication Services", "Telecommunication Services"),
+    "utilities": ("Utilities",),
+    "real_estate": ("Real Estate",),
+}
+
 
 @dataclass(frozen=True)
 class Version:
@@ -25,6 +40,25 @@ class Version:
     volume: float
     dividend: float = 0.0
     split: float = 1.0
+
+
+@dataclass(frozen=True)
+class SectorVersion:
+    """One landed version of a symbol's sector; ``effective`` is the first session whose decision could use it."""
+
+    symbol: str
+    effective: int
+    sector: str
+
+
+def sector_features(versions: list[SectorVersion], symbol: str, at: int) -> dict[str, float | None]:
+    """One number per GICS sector: 1 for the one known at session ``at``, 0 for others, None where none is known."""
+    known = ""
+    for version in versions:
+        if version.symbol == symbol and version.effective <= at:
+            known = version.sector
+    found = [slug for slug, names in GICS.items() if known in names]
+    return {f"sector_is_{slug}": (float(slug in found) if found else None) for slug in GICS}
 
 
 def known_bars(versions: list[Version], symbol: str, at: int) -> dict[int, Version]:

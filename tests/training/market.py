@@ -126,3 +126,14 @@ def small_config(home: Home, **fields: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(document))
     return path
+
+
+def with_barriers(home: Home) -> None:
+    """Add the label tb_2_1_10: the returns of fwd_5d, by size taken as profits, stops and timeouts."""
+    change(
+        home,
+        "insert into gold.equities_samples by name select * replace ('tb_2_1_10' as label, case when value > 0.012 "
+        "then 'take_profit' when value < -0.008 then 'stop' else 'timeout' end as outcome) "
+        "from gold.equities_samples where label = 'fwd_5d'",
+        build_id="barriers",
+    )

@@ -1,5 +1,6 @@
 """Out-of-fold predictions and their checkpoints."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from tests.training.panels import panel
 from trademl.models.boosting.lightgbm import LightGBMConfig, LightGBMModel
 from trademl.training.config import ValidationConfig
-from trademl.training.cross_validate import CrossValidation, Silent, cross_validate, predict_rows
+from trademl.training.cross_validate import CrossValidation, Silent, SplitResult, cross_validate, predict_rows
+from trademl.training.fit import Fitter
 from trademl.training.splits import make_splits, make_splitter
 
 MODEL = LightGBMConfig(n_rounds=6, num_leaves=5, min_data_in_leaf=10, threads=1)
@@ -116,3 +118,75 @@ def test_blocks_are_predicted_alike(tmp_path: Path) -> None:
     everything = model.predict(data.X)
     for rows in (np.arange(100, 300), np.array([5, 7, 900, 901])):
         np.testing.assert_array_equal(predict_rows(model, data.X, rows), everything[rows])
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_splits_side_by_side_are_those_of_one_at_a_time(tmp_path: Path, threads: int) -> None:
+    """Fits in threads that share one matrix change no score, no importance and no order."""
+    alone = validate(tmp_path / "a")
+    model = MODEL.model_copy(update={"threads": threads})
+    together = cross_validate(panel(), SPLITTER, model, tmp_path / "b", Counting())
+    np.testing.assert_array_equal(together.scores, alone.scores)
+    assert [one.importances for one in together.splits] == [one.importances for one in alone.splits]
+    assert [one.split_id for one in together.splits] == list(range(6))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_splits_come_in_the_order_asked_for(tmp_path: Path, threads: int) -> None:
+    """Whoever watches sees them so, with those of an earlier run among them, and may stop the run."""
+    order = [5, 0, 3, 1, 4, 2]
+    seen: list[int] = []
+    model = MODEL.model_copy(update={"threads": threads})
+
+    def stop(result: SplitResult) -> None:
+        seen.append(result.split_id)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(panel(), SPLITTER, model, tmp_path, Counting(), order=order, watch=stop)
+    assert seen == order[:3]
+    again: list[int] = []
+    found = cross_validate(
+        panel(), SPLITTER, model, tmp_path, Counting(), order=order, watch=lambda result: again.append(result.split_id)
+    )
+    assert again == order
+    assert found.resumed >= 3
+    np.testing.assert_array_equal(found.scores, validate(tmp_path / "b").scores)
+
+
+def test_strict_bins_know_nothing_of_the_rows_under_test(tmp_path: Path) -> None:
+    """Other feature values outside a split's train rows change no score of its model."""
+    data = panel()
+    split = next(make_splits(SPLITTER, data))
+    outside = np.setdiff1d(np.arange(len(data)), split.train)
+    changed = data.X.copy()
+    changed[outside] = 1000 * changed[outside] + 7
+    altered = dataclasses.replace(data, X=changed)
+    models = {
+        (name, binning): Fitter(one, MODEL, binning).fit(split.train)
+        for name, one in (("as it is", data), ("altered", altered))
+        for binning in ("shared", "strict")
+    }
+    probe = np.ascontiguousarray(data.X[split.train])
+    strict = models["as it is", "strict"].predict(probe)
+    np.testing.assert_array_equal(strict, models["altered", "strict"].predict(probe))
+    shared = models["as it is", "shared"].predict(probe)
+    assert not np.array_equal(shared, models["altered", "shared"].predict(probe))
+
+
+def test_three_classes_keep_their_probabilities(tmp_path: Path) -> None:
+    """The score is P(1) - P(-1), also after a resume, and the planted signal orders it."""
+    plain = panel()
+    data = dataclasses.replace(plain, target=np.digitize(plain.value, [-0.5, 0.5]) - 1.0)
+    model = MODEL.model_copy(update={"task": "three_class"})
+    found = cross_validate(data, SPLITTER, model, tmp_path, Counting())
+    again = cross_validate(data, SPLITTER, model, tmp_path, Counting())
+    assert again.resumed == 6
+    for one in (found, again):
+        assert one.probabilities is not None
+        tested = np.isfinite(one.scores)
+        short, neutral, long = np.moveaxis(one.probabilities[tested], -1, 0)
+        np.testing.assert_allclose(short + neutral + long, 1.0, atol=1e-6)
+        np.testing.assert_allclose(long - short, one.scores[tested], atol=1e-6)
+    assert all(split.rank_ic is not None and split.rank_ic > 0.2 for split in found.splits)

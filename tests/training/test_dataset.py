@@ -7,7 +7,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from tests.training.market import FEATURES, change
+from tests.training.market import FEATURES, change, with_barriers
 from trademl.config.home import Home
 from trademl.config.reading import validate_section
 from trademl.errors import ConfigError, DataGateError
@@ -226,3 +226,24 @@ def test_means_do_not_depend_on_the_order_of_rows() -> None:
                 )
             )
     assert len(found) == 1
+
+
+def test_three_classes_are_what_a_barrier_label_met_first(market: Home) -> None:
+    """1 for the profit, -1 for the stop, 0 for neither; the value stays the return."""
+    with_barriers(market)
+    data = load(market, label="tb_2_1_10", task="three_class", target="raw")
+    met = rows(
+        market, "select outcome, value from gold.equities_training where label = 'tb_2_1_10' order by date, symbol"
+    )
+    expected = {"take_profit": 1.0, "stop": -1.0, "timeout": 0.0}
+    np.testing.assert_array_equal(data.target, [expected[outcome] for outcome, _ in met])
+    np.testing.assert_array_equal(data.value, [value for _, value in met])
+    assert set(data.target) == {-1.0, 0.0, 1.0}
+
+
+def test_three_classes_of_a_label_without_barriers_are_refused(market: Home) -> None:
+    """The message names a label that has barriers."""
+    with_barriers(market)
+    with read_snapshot(market) as snapshot, pytest.raises(ConfigError, match="no barriers") as caught:
+        resolve_label(snapshot.con, EQUITIES, config(task="three_class"))
+    assert "tb_2_1_10" in str(caught.value.remedy)

@@ -1,16 +1,19 @@
 """The splits of a run and their audit."""
 
+import math
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.training.panels import by_hand, panel
 from trademl.errors import LeakageError, SplitError
 from trademl.training.config import ValidationConfig
 from trademl.training.dataset import TrainingData
-from trademl.training.splits import audit, make_splits, make_splitter, path_of_row
+from trademl.training.splits import audit, make_splits, make_splitter, path_of_row, split_number, stopping_tail
 
 
 def spans_of(con: duckdb.DuckDBPyConnection, data: TrainingData, longer: int = 0) -> str:
@@ -84,3 +87,36 @@ def test_every_row_is_once_on_every_path() -> None:
         times[path_of_row(splitter, data, split), split.test] += 1
     assert splitter.n_paths == 4
     assert (times == 1).all()
+
+
+@given(st.integers(2, 40), st.integers(1, 4), st.integers(1, 9), st.floats(0.02, 0.9), st.integers(0, 2**31))
+def test_the_tail_of_early_stopping_is_later_than_all_that_is_fitted(
+    sessions: int, symbols: int, horizon: int, fraction: float, seed: int
+) -> None:
+    """Against the definition, row by row: the tail is the last sessions, and a kept label ends before it begins."""
+    data = panel(sessions, symbols, horizon=horizon)
+    drawn = np.random.default_rng(seed).random(len(data)) < 0.8
+    drawn[[0, -1]] = True
+    rows = np.flatnonzero(drawn)
+    known = sorted({int(data.spans.start[row]) for row in rows})
+    last = known[-math.ceil(fraction * len(known)) :]
+    kept = [int(row) for row in rows if data.spans.end[row] < last[0]]
+    if not kept:
+        with pytest.raises(SplitError, match="early stopping"):
+            stopping_tail(data, rows, fraction)
+        return
+    found, tail = stopping_tail(data, rows, fraction)
+    assert found.tolist() == kept
+    assert tail.tolist() == [int(row) for row in rows if data.spans.start[row] in last]
+    assert data.spans.end[found].max() < data.spans.start[tail].min()
+
+
+def test_a_split_by_number_is_the_one_of_the_sequence() -> None:
+    """The same rows, whether all splits are made or one."""
+    data = panel()
+    splitter = make_splitter(ValidationConfig(folds=4, test_folds=2, embargo=2))
+    for split in make_splits(splitter, data):
+        one = split_number(splitter, data, split.split_id)
+        assert one.test_groups == split.test_groups
+        np.testing.assert_array_equal(one.train, split.train)
+        np.testing.assert_array_equal(one.test, split.test)

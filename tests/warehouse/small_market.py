@@ -6,18 +6,22 @@ from functools import cache
 
 import numpy as np
 
-from tests.oracles.equities import Version
+from tests.oracles.equities import SectorVersion, Version
 
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH")
+# GGG's is no name of GICS, and HHH has none.
 SECTORS = {
-    "AAA": "Tech",
-    "BBB": "Tech",
-    "CCC": "Tech",
+    "AAA": "Information Technology",
+    "BBB": "Information Technology",
+    "CCC": "Technology",
     "DDD": "Energy",
     "EEE": "Energy",
     "FFF": "Energy",
-    "GGG": "Health",
+    "GGG": "Medicine",
 }
+# Ingested on the evening of session 139, so known from the decision of session 140.
+MOVED = {"CCC": "Communication Services", "EEE": "Utilities"}
+MOVED_FROM = 140
 SESSIONS = 200
 FIRST = date(2019, 1, 2)
 HEADER = "symbol,date,open,high,low,close,volume,dividend_amount,split_coefficient"
@@ -35,11 +39,12 @@ def sessions() -> tuple[date, ...]:
 
 @dataclass(frozen=True)
 class File:
-    """One source file and the moment at which it is ingested."""
+    """One source file of bars and the moment at which it is ingested."""
 
     name: str
     rows: list[Version]
     ingested_at: datetime
+    dataset = "equity_bars"
 
     def text(self) -> str:
         """The file as CSV."""
@@ -52,15 +57,41 @@ class File:
         return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True)
+class SectorFile:
+    """A source file of sectors and the moment at which it is ingested."""
+
+    name: str
+    rows: dict[str, str]
+    ingested_at: datetime
+    dataset = "reference"
+
+    def text(self) -> str:
+        """The file as CSV."""
+        return "symbol,name,sector\n" + "".join(f"{key},{key} Corp,{sector}\n" for key, sector in self.rows.items())
+
+
 @dataclass
 class Market:
-    """All files in order of ingestion, and every version that they land."""
+    """The files of bars in order of ingestion, and every version that they land."""
 
     files: list[File] = field(default_factory=list)
 
     @property
     def versions(self) -> list[Version]:
         return [row for file in self.files for row in file.rows]
+
+    @property
+    def sector_versions(self) -> list[SectorVersion]:
+        return [SectorVersion(symbol, 0, sector) for symbol, sector in SECTORS.items()] + [
+            SectorVersion(symbol, MOVED_FROM, sector) for symbol, sector in MOVED.items()
+        ]
+
+    @property
+    def landings(self) -> list[File | SectorFile]:
+        """All files in order of ingestion, with that of the symbols that move to another sector."""
+        moved = SectorFile("moved.csv", MOVED, _evening(MOVED_FROM - 1) + timedelta(minutes=10))
+        return sorted([*self.files, moved], key=lambda file: file.ingested_at)
 
 
 def make_market() -> Market:

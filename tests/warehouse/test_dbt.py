@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import duckdb
 import pytest
 
 from tests.oracles import equities as oracle
-from tests.warehouse.small_market import SECTORS, SYMBOLS, File, Market, make_market, sessions
+from tests.warehouse import small_market
+from tests.warehouse.small_market import SYMBOLS, File, Market, SectorFile, make_market, sessions
 from trademl.cli.init import bundle, make_home
 from trademl.config import Home
 from trademl.errors import BuildError
+from trademl.warehouse.catalogue import feature_table, read_catalogue, with_table
 from trademl.warehouse.content import content_hashes
 from trademl.warehouse.dbt import build
 from trademl.warehouse.ingest import ingest_files
@@ -35,13 +38,13 @@ def market() -> Market:
     return make_market()
 
 
-def ingest(home: Home, files: list[File]) -> None:
+def ingest(home: Home, files: Sequence[File | SectorFile]) -> None:
     """Ingest each file at its own moment."""
     for file in files:
         path = home.root / file.name
         path.write_text(file.text())
         moment = file.ingested_at.replace(tzinfo=UTC)
-        report = ingest_files(home, "equity_bars", [path], source="test", now=lambda moment=moment: moment)
+        report = ingest_files(home, file.dataset, [path], source="test", now=lambda moment=moment: moment)
         assert report.landed == len(file.rows), report.as_text()
 
 
@@ -51,13 +54,7 @@ def new_home(folder: Path) -> Home:
     home = Home(folder)
     project = home.dbt_project / "dbt_project.yml"
     project.write_text(project.read_text().replace("universe_min_history: 60", "universe_min_history: 5"))
-    listed = "symbol,name,sector\n" + "".join(
-        f"{symbol},{symbol} Corp,{sector}\n" for symbol, sector in SECTORS.items()
-    )
-    (folder / "sectors.csv").write_text(listed)
-    ingest_files(
-        home, "reference", [folder / "sectors.csv"], source="test", now=lambda: datetime(2019, 1, 2, tzinfo=UTC)
-    )
+    ingest(home, [SectorFile("sectors.csv", small_market.SECTORS, datetime(2019, 1, 2))])
     return home
 
 
@@ -65,7 +62,7 @@ def new_home(folder: Path) -> Home:
 def built(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home built from every file at once."""
     home = new_home(tmp_path_factory.mktemp("small") / "home")
-    ingest(home, market.files)
+    ingest(home, market.landings)
     build(home)
     return home
 
@@ -105,7 +102,10 @@ def expected_features(market: Market) -> dict[tuple[str, int], dict[str, float |
         members = [s.returns[-1] for (_, at), s in series.items() if at == t and len(s.sessions) >= 5]
         if members:
             benchmark[t] = sum(members) / len(members)
-    return {key: oracle.raw_features(value, benchmark) for key, value in series.items()}
+    return {
+        key: oracle.raw_features(value, benchmark) | oracle.sector_features(market.sector_versions, *key)
+        for key, value in series.items()
+    }
 
 
 def test_every_raw_feature_equals_the_oracle_as_known_at_each_decision(built: Home, market: Market) -> None:
@@ -145,6 +145,26 @@ def test_a_correction_counts_from_the_session_that_could_know_it(built: Home) ->
     assert abs(float(str(found[0][1])) - now) > 0.01, "session 138 must not see the correction"
     later = float(str(closes[days[140]])) / float(str(closes[days[135]])) - 1
     assert float(str(found[2][1])) == pytest.approx(later, abs=1e-6)
+
+
+def test_a_symbol_that_moves_keeps_its_past_sector(built: Home) -> None:
+    """A sector that changes after a session's decision counts from the next one; the rows before keep the old one."""
+    names = "sector_is_information_technology, sector_is_communication_services, sector_is_energy, sector_is_utilities"
+    for symbol, before, after in (("CCC", (1, 0, 0, 0), (0, 1, 0, 0)), ("EEE", (0, 0, 1, 0), (0, 0, 0, 1))):
+        day = sessions()[small_market.MOVED_FROM]
+        query = f"select distinct {names} from gold.equities_features where symbol = '{symbol}' and date {{}} '{day}'"
+        assert rows(built, query.format("<")) == [before]
+        assert rows(built, query.format(">=")) == [after]
+    unknown = rows(built, f"select distinct symbol, {names} from gold.equities_features where sector_is_energy is null")
+    assert sorted(unknown) == [("GGG", None, None, None, None), ("HHH", None, None, None, None)]
+
+
+def test_the_page_shows_the_catalogue(built: Home, repository: Path) -> None:
+    """docs/features.md has exactly the features, formulas, units and windows that the warehouse has."""
+    table = feature_table(read_catalogue(built))
+    page = (repository / "docs/features.md").read_text(encoding="utf-8")
+    assert with_table(page, table) == page
+    assert len(table.splitlines()) == 2 + 31
 
 
 def test_labels_equal_the_oracle(built: Home, market: Market) -> None:
@@ -238,9 +258,9 @@ def test_cross_sectional_twins_equal_pandas(built: Home) -> None:
 def test_daily_increments_equal_one_full_build(market: Market, built: Home, tmp_path: Path) -> None:
     """Ingest and build file by file: corrections, a late backfill and new sessions end with the same hashes."""
     home = new_home(tmp_path / "daily")
-    for number, file in enumerate(market.files):
+    for number, file in enumerate(market.landings):
         ingest(home, [file])
-        if number in (1, 3, len(market.files) - 2, len(market.files) - 1):
+        if number in (1, 3, len(market.landings) - 2, len(market.landings) - 1):
             build(home)
     assert content_hashes(home.warehouse) == content_hashes(built.warehouse)
     assert content_hashes(home.warehouse, schema="silver") == content_hashes(built.warehouse, schema="silver")
@@ -276,7 +296,7 @@ def test_the_past_is_rebuilt_as_it_was_known(market: Market, built: Home) -> Non
 def test_one_thread_gives_the_same_hashes(market: Market, built: Home, tmp_path: Path) -> None:
     """Gold does not depend on the number of threads."""
     home = new_home(tmp_path / "one")
-    ingest(home, market.files)
+    ingest(home, market.landings)
     build(home, threads=1)
     assert content_hashes(home.warehouse) == content_hashes(built.warehouse)
 
@@ -285,7 +305,7 @@ def test_one_thread_gives_the_same_hashes(market: Market, built: Home, tmp_path:
 def test_a_build_killed_five_times_ends_as_if_never_killed(market: Market, built: Home, tmp_path: Path) -> None:
     """SIGKILL at five moments of a build: the rerun gives the same hashes, and readers never lose their snapshot."""
     home = new_home(tmp_path / "killed")
-    ingest(home, market.files)
+    ingest(home, market.landings)
     killed = 0
     for nodes in (3, 18, 22, 25, 30):
         script = (

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trademl.cli.stacker import stacker
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -56,6 +58,9 @@ def train() -> None:
     """
 
 
+train.add_command(stacker)
+
+
 @train.command()
 @click.option(
     "--config", "config_path", type=click.Path(path_type=Path), help="[default: configs/training/equities.yml]"
@@ -66,7 +71,7 @@ def train() -> None:
 @click.option("--end", type=Day(), help="Last decision date.")
 @click.option("--symbols", type=Names(), help="Train on these symbols only.")
 @click.option("--regime", type=Names(), help="Fit on these volatility regimes only: low, mid, high.")
-@click.option("--task", type=click.Choice(["regression", "top_bottom"]), help="What is fitted.")
+@click.option("--task", type=click.Choice(["regression", "top_bottom", "three_class"]), help="What is fitted.")
 @click.option("--target", type=click.Choice(["raw", "demeaned", "rank"]), help="Target of a regression.")
 @click.option("--features", type=Names(), help="Feature names or patterns, such as '*_rank,beta_60d'.")
 @click.option("--validation", type=click.Choice(["cpcv", "walk_forward"]), help="How predictions are made out of fold.")
@@ -81,7 +86,9 @@ def train() -> None:
     metavar="KIND",
     help="Model family, as configs/models/KIND.yml sets it: lightgbm, xgboost, catboost, ridge, momentum.",
 )
-@click.option("--rounds", type=int, help="Trees.")
+@click.option("--rounds", type=int, help="Trees; with early stopping, at most.")
+@click.option("--early-stopping", type=int, help="Rounds without a better loss on a fit's last sessions, then stop.")
+@click.option("--binning", type=click.Choice(["shared", "strict"]), help="Bin edges of all rows or of each fit's.")
 @click.option("--threads", type=int, help="Threads of the fit; 0 is all cores. Changes no result.")
 @click.option("--seed", type=int, help="Seed of row and column samples.")
 @click.option(
@@ -128,6 +135,7 @@ def read_config(home: "Home", path: Path | None, options: dict[str, Any]) -> "Eq
         "embargo": ("validation", "embargo"),
         "purge": ("validation", "purge"),
         "rounds": ("model", "n_rounds"),
+        "early_stopping": ("model", "early_stopping_rounds"),
         "threads": ("model", "threads"),
         "seed": ("model", "seed"),
     }
@@ -226,6 +234,12 @@ def show(home: "Home", result: "RunResult") -> None:
     paths = len(result.metrics["paths"])
     click.echo(f"rank IC {rank['mean']:+.4f} over {paths} path{'s' if paths > 1 else ''}", nl=False)
     click.echo(f", std {rank['std']:.4f}, {rank['min']:+.4f} to {rank['max']:+.4f}" if paths > 1 else "")
+    for strategy, worth in result.economics.items():
+        click.echo(
+            f"{strategy.replace('_', '-'):<12}net Sharpe {worth.annualised_sharpe:+.2f}, "
+            f"win rate {worth.win_rate:.1%}, max drawdown {worth.max_drawdown:.1%}, "
+            f"profit factor {worth.profit_factor:.3f}, turnover {worth.turnover:.2f} a session"
+        )
     click.echo(f"run folder  {_relative(home, result.path)}")
     if result.model_version:
         click.echo(f"mlflow      trademl-equities version {result.model_version}, alias challenger")

@@ -1,8 +1,10 @@
 """Read one YAML file into one frozen pydantic section; unknown keys are refused with the nearest name."""
 
 import difflib
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -29,9 +31,15 @@ def load_section(path: Path, section: type[SectionT], overrides: dict[str, Any] 
     if not path.is_file():
         raise ConfigError(f"no configuration file {path}", remedy="give an existing file with --config")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        repeated = list(_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader)))
+        raw = yaml.safe_load(text)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: {error}", remedy="save it as UTF-8") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}", remedy="mend the line named above") from error
+    if repeated:
+        raise ConfigError(f"{path}: {'; '.join(repeated)}", remedy="keep one of the two lines")
     raw = {} if raw is None else raw
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} holds a {type(raw).__name__}, not a mapping", remedy="write `key: value` lines")
@@ -46,23 +54,63 @@ def validate_section(raw: dict[str, Any], section: type[SectionT], *, origin: st
     except ValidationError as error:
         lines = [_explain(item, section) for item in error.errors()]
         raise ConfigError(f"{origin}: " + "; ".join(lines), remedy="correct the fields named above") from error
+    except ConfigError as error:
+        # A field that reads itself, such as `model`, does not know which file it stands in.
+        raise ConfigError(f"{origin}: {error.message}", remedy=error.remedy) from error
+
+
+def _repeated_keys(node: yaml.Node | None) -> Iterator[str]:
+    """Yield the keys that a mapping has twice: YAML would silently keep the last."""
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in lines:
+                    yield f"the key {key.value!r} stands in line {lines[key.value]} and again in line {line}"
+                lines[key.value] = line
+            yield from _repeated_keys(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _repeated_keys(value)
 
 
 def _explain(item: Any, section: type[BaseModel]) -> str:
-    location = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
+    location, kind, value = ".".join(str(part) for part in item["loc"]), item["type"], item.get("input")
+    if kind == "extra_forbidden":
         owner = _owner(section, item["loc"][:-1])
         near = difflib.get_close_matches(str(item["loc"][-1]), owner.model_fields, n=1)
         hint = f"; did you mean {near[0]}?" if near else f"; fields are {', '.join(sorted(owner.model_fields))}"
         return f"{location} is not a field{hint}"
-    return f"{location}={item.get('input')!r}: {item['msg']}"
+    if kind == "missing":
+        return f"{location} is missing, and has no default"
+    said = item["msg"].removeprefix("Value error, ")
+    if kind == "value_error" and isinstance(value, dict):
+        # Of the section as a whole: its message names the fields, and all of them would be a long value.
+        return f"{location}: {said}" if location else said
+    if kind == "model_type":
+        said = f"is a section; write its fields below it: {', '.join(_owner(section, item['loc']).model_fields)}"
+    if kind in ("tuple_type", "list_type"):
+        said = f"Input should be a list, such as {[value]!r}"
+    if kind == "literal_error":
+        allowed = re.findall("'([^']*)'", item["ctx"]["expected"])
+        near = difflib.get_close_matches(str(value), allowed, n=1)
+        said += f"; did you mean {near[0]}?" if near else ""
+    return f"{location}={value!r}: {said}"
 
 
 def _owner(section: type[BaseModel], location: tuple[Any, ...]) -> type[BaseModel]:
+    """Return the section that ``location`` leads to, also through optional fields, lists and mappings of sections."""
     owner = section
     for part in location:
         field = owner.model_fields.get(str(part))
-        candidate = field.annotation if field else None
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            owner = candidate
+        inner = next(_sections_in(field.annotation), None) if field else None
+        owner = inner or owner
     return owner
+
+
+def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _sections_in(argument)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from trademl.errors import ModelError, ParityError
 from trademl.models.golden import read_golden, same_bits
-from trademl.models.runtime import FEATURES_KEY, INPUT, OUTPUT, open_graph
+from trademl.models.runtime import FEATURES_KEY, INPUT, OUTPUT, PROBABILITIES, open_graph
 
 
 class ScoringSession:
@@ -27,16 +27,19 @@ class ScoringSession:
         inputs = [value.name for value in self._session.get_inputs()]
         outputs = [value.name for value in self._session.get_outputs()]
         metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        if inputs != [INPUT] or outputs != [OUTPUT] or FEATURES_KEY not in metadata:
+        known = outputs in ([OUTPUT], [OUTPUT, PROBABILITIES])
+        if inputs != [INPUT] or not known or FEATURES_KEY not in metadata:
             raise ModelError(
-                f"{onnx_path} maps {inputs} to {outputs}; a trademl graph maps ['{INPUT}'] to ['{OUTPUT}'] and names "
-                "its features",
+                f"{onnx_path} maps {inputs} to {outputs}; a trademl graph maps ['{INPUT}'] to ['{OUTPUT}'], and "
+                f"'{PROBABILITIES}' with three classes, and names its features",
                 remedy="give a model.onnx exported by trademl",
             )
         self.feature_names: tuple[str, ...] = tuple(json.loads(metadata[FEATURES_KEY]))
 
     def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return one raw score per row of ``X`` (float32, features in ``feature_names`` order, NaN where missing).
+
+        With three classes the score is the expected class, P(1) - P(-1).
 
         Raises:
             ModelError: ``X`` has another width or type.

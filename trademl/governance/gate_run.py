@@ -100,11 +100,14 @@ def collect(
         reigning = champion(home, run.sleeve)
         reigning_id = reigning.run_id if reigning is not None and reigning.run_id != run_id else None
         others = [other for _, other, _ in tried if other != run_id]
-        found = series(layout, [run_id, *others, *references, *([reigning_id] if reigning_id else [])], policy.strategy)
+        inputs = _inputs(run)
+        named = [run_id, *others, *references, *inputs, *([reigning_id] if reigning_id else [])]
+        found = series(layout, named, policy.strategy)
         dates = sorted(found.get(run_id, {}))
         own, _ = aligned(found, [run_id], dates)
         trials, kept = aligned(found, [run_id, *others], dates)
         blank, _ = aligned(found, references, dates, idle=True)
+        parts, _ = aligned(found, inputs, dates)
         against, _ = aligned(found, [reigning_id] if reigning_id else [], dates)
         audit = con.execute(
             "select coalesce(sum(violations), 0), count(*) from ops.leakage_audit where run_id = ?", [run_id]
@@ -128,10 +131,31 @@ def collect(
             champion=reigning_id,
             champion_returns=against[:, 0] if against.size else None,
             champion_calibration=_calibration(_registered(con, home, reigning_id).folder) if reigning_id else None,
+            best_sleeve=_best(parts) if inputs else None,
             notes=(f"{len(kept)} of {len(tried)} trials have returns on every date of the run",),
         )
     snapshot_batches(layout, now=now)
     return evidence
+
+
+def _inputs(run: RegisteredRun) -> list[str]:
+    """Return the runs that a stack blends; none for any other model."""
+    try:
+        model = RunFolder(run.folder).manifest().config.get("model", {})
+    except ArtifactError:
+        # The bar on artifacts says why.
+        return []
+    return list(model.get("bases", ())) if model.get("kind") == "stack" else []
+
+
+def _best(returns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the column with the highest Sharpe ratio, shape (T,); nothing when none has returns on every date."""
+    if not returns.size:
+        return np.full(len(returns), np.nan)
+    deviation = returns.std(axis=0, ddof=1)
+    sharpe = np.where(deviation > 0, returns.mean(axis=0) / np.where(deviation > 0, deviation, 1.0), -np.inf)
+    best: NDArray[np.float64] = returns[:, int(np.argmax(sharpe))]
+    return best
 
 
 def _registered(con: duckdb.DuckDBPyConnection, home: Home, run_id: str) -> RegisteredRun:

@@ -19,8 +19,8 @@ from trademl.lake.batches import latest_sql, write_rows
 from trademl.lake.layout import Layout
 from trademl.schema import BATCHES
 
-TrialStatus = Literal["started", "finished", "refused"]
-TrialEvent = Literal["started", "resumed", "split", "failed", "refused", "finished"]
+TrialStatus = Literal["started", "finished", "pruned", "refused"]
+TrialEvent = Literal["started", "resumed", "split", "failed", "refused", "pruned", "finished"]
 RunStatus = Literal["registered"]
 
 
@@ -54,7 +54,8 @@ def record_trial(
         run_id: the attempt.
         config: the configuration itself, kept as JSON.
         data_hash: of the training data.
-        status: ``started`` before the first fit; ``finished``, or ``refused`` by the leakage audit, at the end.
+        status: ``started`` before the first fit; at the end ``finished``, ``refused`` by the leakage audit, or
+            ``pruned`` by a study that saw it fall behind: it was tried, and counts.
         returns_ref: where the attempt's return series is, such as ``preds.oof?run_id=...``.
         now: the clock.
     """
@@ -174,6 +175,12 @@ def trials_of(layout: Layout, sleeve: str, label: str) -> list[tuple[str, str, s
             "order by started_at, trial_id",
             [sleeve, label],
         ).fetchall()
+
+
+def latest_attempt(layout: Layout, trial: str) -> tuple[str, str] | None:
+    """Return the latest run of a trial and its status; None when the ledger does not know the trial."""
+    found = _latest(layout, "ops.trials", {"trial_id": trial})
+    return (found["run_id"], found["status"]) if found else None
 
 
 def count_trials(layout: Layout, sleeve: str, label: str) -> int:

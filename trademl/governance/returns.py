@@ -7,7 +7,8 @@ connection.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import duckdb
@@ -54,6 +55,26 @@ def record_run_returns(
         )
     _write(layout, con, sleeve, label, now)
     return count
+
+
+@contextmanager
+def predictions_shown(con: duckdb.DuckDBPyConnection, rows: Any) -> Iterator[None]:
+    """Let ``preds.oof`` of an open snapshot show ``rows`` and nothing else for the time of the block.
+
+    So predictions that are in no batch, such as those of a study's trials, have their returns by the same SQL.
+
+    Args:
+        con: the connection of the snapshot, which nobody else uses meanwhile.
+        rows: an Arrow table with the columns of ``preds.oof``; it stays where it is in memory.
+    """
+    original = _view_sql(con, "preds", "oof")
+    con.register("shown_predictions", rows)
+    try:
+        con.execute("create or replace view preds.oof as select * from shown_predictions")
+        yield
+    finally:
+        con.execute(original)
+        con.unregister("shown_predictions")
 
 
 def recorded_runs(layout: Layout) -> set[str]:

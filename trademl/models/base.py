@@ -20,14 +20,24 @@ from trademl.config.reading import Section
 from trademl.errors import ModelError
 from trademl.models.trees import Tree
 
-Task = Literal["regression", "binary"]
-"""``binary`` has labels 0 and 1; top-k and bottom-k classification are binary on a derived label."""
+Task = Literal["regression", "binary", "three_class"]
+"""``binary`` has labels 0 and 1; top-k and bottom-k classification are binary on a derived label. ``three_class`` has
+labels -1, 0 and 1."""
+
+CLASSES = (-1, 0, 1)
+"""Labels of ``three_class``, in the order of the columns of probabilities."""
 
 Progress = Callable[[int, int], None]
 """Called with (rounds done, rounds planned)."""
 
 Floats = NDArray[np.floating]
 Rows = NDArray[np.integer]
+
+_LABELS: dict[Task, tuple[tuple[int, ...], str]] = {
+    "regression": ((), "finite"),
+    "binary": ((0, 1), "0 or 1"),
+    "three_class": (CLASSES, "-1, 0 or 1"),
+}
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -55,19 +65,22 @@ class Native:
     """A native file read anew, as one side of the proof that the ONNX file scores alike.
 
     ``trees`` are those whose thresholds the proof visits, None for a model that is not made of trees.
+    ``probabilities`` is there for ``three_class`` alone, as :meth:`BaseModel.probabilities`.
     """
 
     path: Path
     feature_names: tuple[str, ...]
     trees: tuple[Tree, ...] | None
     score: Callable[[NDArray[np.float32]], NDArray[np.float64]]
+    probabilities: Callable[[NDArray[np.float32]], NDArray[np.float64]] | None = None
 
 
 class BaseModel(ABC):
     """One model: unfitted after construction, then fitted by :meth:`fit_rows` or read by :meth:`load`.
 
-    Scores are the model's raw output: the predicted label for ``regression``, the log-odds of class 1 for ``binary``.
-    Probabilities come from a calibrator fitted on out-of-fold scores, never from the model itself.
+    Scores are the model's raw output: the predicted label for ``regression``, the log-odds of class 1 for ``binary``,
+    the expected class P(1) - P(-1) for ``three_class``. Calibrated probabilities come from a calibrator fitted on
+    out-of-fold scores; those of :meth:`probabilities` are the model's own.
     """
 
     kind: ClassVar[str]
@@ -76,6 +89,9 @@ class BaseModel(ABC):
     """Ending of the native file's name, such as ``.txt``."""
     distributions: ClassVar[tuple[str, ...]] = ()
     """Packages whose version decides the fitted numbers: another version is another run. Absent ones do not count."""
+
+    fits_side_by_side: ClassVar[bool] = False
+    """Whether fits of one prepared matrix, each on one thread, are quicker side by side than one after another."""
 
     config: ModelConfig
 
@@ -117,6 +133,16 @@ class BaseModel(ABC):
     def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return one raw score per row of ``X`` (float32, features in ``feature_names`` order)."""
 
+    def probabilities(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return P(-1), P(0) and P(1) for each row of ``X``, shape (rows, 3): a ``three_class`` model's own.
+
+        :meth:`predict` is the third column minus the first, to the bit.
+
+        Raises:
+            ModelError: the model has another task, as every model of this class has.
+        """
+        raise no_probabilities(self.config)
+
     @abstractmethod
     def importances(self) -> dict[str, float]:
         """Return each feature's importance in the family's own unit, in feature order."""
@@ -142,6 +168,11 @@ class BaseModel(ABC):
         """Return the trees whose leaves make the score; None, as here, for a model that is not made of trees."""
         return None
 
+    @property
+    def rounds(self) -> int | None:
+        """Boosting rounds of the fitted model, fewer than configured after early stopping; None without rounds."""
+        return None
+
     @classmethod
     def native(cls, path: Path) -> Native:
         """Read ``path`` for the parity proof; a family whose files have other readers scores as those do.
@@ -150,7 +181,8 @@ class BaseModel(ABC):
             ModelError: as for :meth:`load`.
         """
         model = cls.load(path)
-        return Native(path, model.feature_names, model.trees(), model.predict)
+        own = model.probabilities if model.config.task == "three_class" else None
+        return Native(path, model.feature_names, model.trees(), model.predict, own)
 
     def fit(
         self,
@@ -162,6 +194,14 @@ class BaseModel(ABC):
     ) -> Self:
         """Prepare ``X`` and fit on all of it: the plain call for one fit."""
         return self.fit_rows(self.prepare(X, self.feature_names, self.config), y, weight=weight, progress=progress)
+
+
+def no_probabilities(config: ModelConfig) -> ModelError:
+    """Return the refusal of class probabilities by a model that has none."""
+    return ModelError(
+        f"a {config.kind} model with task {config.task!r} has no class probabilities",
+        remedy="fit `task: three_class`, or apply a calibrator to the scores",
+    )
 
 
 def checked_config(config: ModelConfig, expected: type[ConfigT]) -> ConfigT:
@@ -230,7 +270,7 @@ def training_matrix(X: NDArray[np.float32], feature_names: Sequence[str]) -> NDA
 
 
 def checked_labels(y: Floats, rows: Rows, n_rows: int, task: Task) -> NDArray[np.float32]:
-    """Return ``y[rows]`` as float32 after checking length, finiteness and, for ``binary``, that all are 0 or 1.
+    """Return ``y[rows]`` as float32 after checking length, finiteness and, for classes, that all are one of them.
 
     Raises:
         ModelError: one of these fails; the message gives the first row and its value.
@@ -238,10 +278,10 @@ def checked_labels(y: Floats, rows: Rows, n_rows: int, task: Task) -> NDArray[np
     if y.shape != (n_rows,):
         raise ModelError(f"y has shape {y.shape}, expected ({n_rows},)", remedy="give one label per row of X")
     chosen = y[rows].astype(np.float32)
-    wrong = ~np.isfinite(chosen) if task == "regression" else ~np.isin(chosen, (0.0, 1.0))
+    allowed, need = _LABELS[task]
+    wrong = ~np.isin(chosen, allowed) if allowed else ~np.isfinite(chosen)
     if wrong.any():
         row = int(rows[np.argmax(wrong)])
-        need = "finite" if task == "regression" else "0 or 1"
         raise ModelError(f"label of row {row} is {y[row]}, must be {need}", remedy="train on resolved labels only")
     return chosen
 

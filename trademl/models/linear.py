@@ -152,7 +152,7 @@ class LinearModel(BaseModel):
         if config.task != "regression":
             raise ModelError(
                 f"{self.kind} fits a regression, not the task {config.task!r}",
-                remedy="use `task: regression`, or a boosted family for top and bottom classes",
+                remedy="use `task: regression`, or a boosted family (lightgbm, xgboost, catboost) for classes",
             )
         self._form: LinearForm | None = None
 

@@ -2,8 +2,9 @@
 
 The graph of trees is one ``TreeEnsembleRegressor`` (ai.onnx.ml 3) over float32. With the model in canonical form
 (:mod:`trademl.models.trees`) every sum is exact, so the proof asks for equal bits, not for closeness. The output is the
-raw score: predicted label, or log-odds for a binary task. A probability is a calibrator's knots applied to it.
-The proof takes any family's graph, trees or not.
+raw score: predicted label, or log-odds for a binary task. A probability is a calibrator's knots applied to it. With
+three classes the trees give three margins, and the graph goes on to ``probabilities`` (:mod:`trademl.models.softmax`)
+and to the expected class as ``score``. The proof takes any family's graph, trees or not.
 """
 
 import json
@@ -21,7 +22,8 @@ from trademl.artifacts.files import write_atomic
 from trademl.errors import MissingExtra, ModelError, ParityError
 from trademl.models.base import Native, checked_matrix, checked_names
 from trademl.models.boundaries import CHUNK_ROWS, boundary_rows, odd_rows, threshold_count, used_features
-from trademl.models.runtime import FEATURES_KEY, INPUT, OUTPUT, open_graph
+from trademl.models.onnx_steps import Steps, add_softmax
+from trademl.models.runtime import FEATURES_KEY, INPUT, OUTPUT, PROBABILITIES, open_graph
 from trademl.models.trees import Ensemble
 
 __all__ = ["ParityReport", "export_trees", "prove_parity"]
@@ -29,6 +31,8 @@ __all__ = ["ParityReport", "export_trees", "prove_parity"]
 # Old enough for every supported onnxruntime, and all that is needed.
 _IR_VERSION = 8
 _OPSETS = {"": 17, "ai.onnx.ml": 3}
+
+_MARGINS = "margins"
 
 _ALONE = 64
 """Rows scored one by one as well: engines take another route for a single row."""
@@ -55,7 +59,7 @@ class ParityReport:
 
 
 def export_trees(ensemble: Ensemble, feature_names: Sequence[str], path: Path) -> None:
-    """Write a canonical ensemble as ONNX to ``path``, atomically; equal ensembles give equal bytes.
+    """Write a canonical ensemble, of one score or three classes as ONNX, atomically; equal ones give equal bytes.
 
     Raises:
         MissingExtra: onnx is not installed.
@@ -66,7 +70,7 @@ def export_trees(ensemble: Ensemble, feature_names: Sequence[str], path: Path) -
 
 
 def prove_parity(native: Native, onnx_path: Path, X: NDArray[np.float32], *, latency: bool = False) -> ParityReport:
-    """Compare the two files' scores, bit by bit, on ``X``, around every threshold and at odd floats.
+    """Compare the two files' scores and probabilities, bit by bit, on ``X``, around every threshold and at odd floats.
 
     Both files are read anew (``native`` by :meth:`BaseModel.native`). A native score is a float64, and has to be the
     very number that the graph gives, which for trees is a float32. ``X`` also lends the boundary rows their free
@@ -84,18 +88,26 @@ def prove_parity(native: Native, onnx_path: Path, X: NDArray[np.float32], *, lat
     if tuple(recorded) != native.feature_names:
         raise ModelError(f"{onnx_path} has other features than {native.path}", remedy="export the model again")
 
+    graded = native.probabilities
+    outputs = [OUTPUT] if graded is None else [OUTPUT, PROBABILITIES]
+    if (PROBABILITIES in [output.name for output in session.get_outputs()]) != (graded is not None):
+        raise ModelError(f"{onnx_path} has not the classes of {native.path}", remedy="export the model again")
+
     def exported(rows: NDArray[np.float32]) -> NDArray[np.floating]:
-        scores: NDArray[np.floating] = session.run([OUTPUT], {INPUT: rows})[0]
-        return scores.reshape(len(rows))
+        return np.concatenate([found.reshape(len(rows), -1) for found in session.run(outputs, {INPUT: rows})], axis=1)
+
+    def scored(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        score = native.score(rows)[:, None]
+        return score if graded is None else np.concatenate([score, graded(rows)], axis=1)
 
     tally = _Tally()
     for rows in _chunks(X):
-        tally.compare(rows, native.score(rows), exported(rows))
-    tally.compare(X[:_ALONE], native.score(X[:_ALONE]), _one_by_one(exported, X[:_ALONE]))
+        tally.compare(rows, scored(rows), exported(rows))
+    tally.compare(X[:_ALONE], scored(X[:_ALONE]), _one_by_one(exported, X[:_ALONE]))
     plain = tally.rows
     base = X[: min(len(X), 4096)]
     for rows in _hostile(native, base):
-        tally.compare(rows, native.score(rows), exported(rows))
+        tally.compare(rows, scored(rows), exported(rows))
     report = ParityReport(
         rows=tally.rows,
         boundary_rows=tally.rows - plain,
@@ -115,8 +127,8 @@ def prove_parity(native: Native, onnx_path: Path, X: NDArray[np.float32], *, lat
     batch = np.ascontiguousarray(np.resize(X, (500, X.shape[1])))
     return replace(
         report,
-        native_ms_500_rows=_milliseconds(lambda: native.score(batch)),
-        native_ms_1_row=_milliseconds(lambda: native.score(batch[:1])),
+        native_ms_500_rows=_milliseconds(lambda: scored(batch)),
+        native_ms_1_row=_milliseconds(lambda: scored(batch[:1])),
         onnx_ms_500_rows=_milliseconds(lambda: exported(batch)),
         onnx_ms_1_row=_milliseconds(lambda: exported(batch[:1])),
     )
@@ -132,7 +144,7 @@ def _hostile(native: Native, base: NDArray[np.float32]) -> Iterator[NDArray[np.f
 
 
 class _Tally:
-    """Counts rows and differences over many comparisons."""
+    """Counts rows and differences over many comparisons of outputs, which have one row per row and one column each."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -142,13 +154,15 @@ class _Tally:
 
     def compare(self, rows: NDArray[np.float32], native: NDArray[np.float64], exported: NDArray[np.floating]) -> None:
         wide = exported.astype(np.float64)
+        bits = np.ascontiguousarray(native).view(np.uint64) != np.ascontiguousarray(wide).view(np.uint64)
         # NaN has many bit patterns and one meaning; 0.0 and -0.0 are different bits.
         undefined = np.isnan(native) & np.isnan(wide)
-        wrong = (native.view(np.uint64) != wide.view(np.uint64)) & ~undefined
+        wrong = bits & ~undefined
         if wrong.any():
-            at = int(np.argmax(wrong))
-            self.first = self.first or f"native {native[at]!r}, ONNX {exported[at]!r}, row {rows[at][:8].tolist()}..."
-            self.mismatches += int(wrong.sum())
+            at = int(np.argmax(wrong.any(axis=1)))
+            told = f"native {native[at].tolist()}, ONNX {exported[at].tolist()}, row {rows[at][:8].tolist()}..."
+            self.first = self.first or told
+            self.mismatches += int(wrong.any(axis=1).sum())
         self.rows += len(rows)
         with np.errstate(invalid="ignore"):
             apart = np.abs(native - wide)[wrong]
@@ -179,10 +193,12 @@ def _milliseconds(call: Callable[[], object], repeats: int = 15) -> float:
 def _graph(ensemble: Ensemble, names: tuple[str, ...]) -> Any:
     """Return the ModelProto: per tree its splits under their own numbers, then its leaves."""
     onnx = _imported("onnx")
-    helper, float_type = onnx.helper, onnx.TensorProto.FLOAT
+    helper, float_type, double_type = onnx.helper, onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
+    classes = len(ensemble.constants)
     nodes: dict[str, list[Any]] = {key: [] for key in _NODE_FIELDS}
     target_trees: list[int] = []
     target_nodes: list[int] = []
+    targets: list[int] = []
     weights: list[float] = []
     for number, tree in enumerate(ensemble.trees):
         splits, leaves = len(tree.feature), len(tree.leaf_value)
@@ -195,31 +211,40 @@ def _graph(ensemble: Ensemble, names: tuple[str, ...]) -> Any:
         nodes["truenodeids"] += _children(tree.left, splits) + no_child
         nodes["falsenodeids"] += _children(tree.right, splits) + no_child
         nodes["missing_value_tracks_true"] += tree.nan_left.astype(int).tolist() + no_child
+        targets += [number % classes] * leaves
         target_trees += [number] * leaves
         target_nodes += range(splits, splits + leaves)
         weights += tree.leaf_value.tolist()
     # Written only where there is one, so that a graph without it keeps its bytes.
-    constant = {"base_values": [ensemble.constant]} if ensemble.constant else {}
+    constant = {"base_values": list(ensemble.constants)} if any(ensemble.constants) else {}
     node = helper.make_node(
         "TreeEnsembleRegressor",
         [INPUT],
-        [OUTPUT],
+        [OUTPUT if classes == 1 else _MARGINS],
         domain="ai.onnx.ml",
-        n_targets=1,
+        n_targets=classes,
         aggregate_function="SUM",
         post_transform="NONE",
         target_treeids=target_trees,
         target_nodeids=target_nodes,
-        target_ids=[0] * len(weights),
+        target_ids=targets,
         target_weights=weights,
         **constant,
         **{f"nodes_{key}": values for key, values in nodes.items()},
     )
+    steps = Steps(onnx, "softmax")
+    outputs = [(OUTPUT, float_type, 1)]
+    if classes > 1:
+        score, probabilities = add_softmax(steps, steps.add("Cast", _MARGINS, to=double_type))
+        steps.name(score, OUTPUT)
+        steps.name(probabilities, PROBABILITIES)
+        outputs = [(OUTPUT, double_type, 1), (PROBABILITIES, double_type, classes)]
     graph = helper.make_graph(
-        [node],
+        [node, *steps.nodes],
         "trademl",
         [helper.make_tensor_value_info(INPUT, float_type, [None, len(names)])],
-        [helper.make_tensor_value_info(OUTPUT, float_type, [None, 1])],
+        [helper.make_tensor_value_info(output, kind, [None, width]) for output, kind, width in outputs],
+        steps.constants,
     )
     opsets = [helper.make_opsetid(domain, version) for domain, version in _OPSETS.items()]
     model = helper.make_model(graph, producer_name="trademl", opset_imports=opsets, ir_version=_IR_VERSION)

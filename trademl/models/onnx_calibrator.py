@@ -1,8 +1,8 @@
 """A stored calibrator as ONNX, alone or behind a model: the same probabilities as in Python, bit for bit.
 
-The graph computes in float64 (ONNX DOUBLE) and repeats the operations of :func:`trademl.validation.calibration.apply`
-in its order. It has no ``Exp`` and no sum over an axis, so no engine is free to round otherwise. Knots are found by an
-unrolled binary search: one ``Gather`` and one comparison a step, and as many steps as the number of knots has bits.
+The graph repeats the operations of :func:`trademl.validation.calibration.apply` in its order (:class:`Steps`). Knots
+are found by an unrolled binary search: one ``Gather`` and one comparison a step, and as many steps as the number of
+knots has bits.
 """
 
 import importlib
@@ -14,9 +14,9 @@ import numpy as np
 
 from trademl.artifacts.files import write_atomic
 from trademl.errors import MissingExtra, ModelError
-from trademl.models.runtime import OUTPUT
+from trademl.models.onnx_steps import Steps
+from trademl.models.runtime import OUTPUT, PROBABILITIES
 from trademl.validation.calibration import Calibrator, Clip, Knots, Platt
-from trademl.validation.sigmoid import LARGEST, LN2_HIGH, LN2_LOW, LOG2_E, TAYLOR
 
 SCORE = "score"
 PROBABILITY = "probability"
@@ -24,7 +24,6 @@ PROBABILITY = "probability"
 
 _IR_VERSION = 8
 _OPSET = 17
-_HALVINGS = int(LARGEST * LOG2_E + 0.5) + 1
 
 
 def export_calibrator(calibrator: Calibrator, path: Path, *, clip: Clip | None = None) -> None:
@@ -41,7 +40,7 @@ def export_calibrator(calibrator: Calibrator, path: Path, *, clip: Clip | None =
     """
     onnx = _onnx()
     helper, double = onnx.helper, onnx.TensorProto.DOUBLE
-    steps = _Steps(onnx)
+    steps = _Steps(onnx, "calibrator")
     steps.name(steps.probability(calibrator, SCORE, clip), PROBABILITY)
     graph = helper.make_graph(
         steps.nodes,
@@ -56,9 +55,9 @@ def export_calibrator(calibrator: Calibrator, path: Path, *, clip: Clip | None =
 
 
 def append_calibrator(model_path: Path, calibrator: Calibrator, path: Path, *, clip: Clip | None = None) -> None:
-    """Write the model of ``model_path`` with ``probability`` (DOUBLE, shape (rows, 1)) as a second output to ``path``.
+    """Write the model of ``model_path`` with ``probability`` (DOUBLE, shape (rows, 1)) as one more output to ``path``.
 
-    ``score`` stays as it is: float32, widened without rounding before it is calibrated. Metadata is kept.
+    ``score`` stays as it is: where it is float32, widened without rounding before it is calibrated. Metadata is kept.
 
     Raises:
         MissingExtra: the package onnx is not installed.
@@ -75,12 +74,12 @@ def append_calibrator(model_path: Path, calibrator: Calibrator, path: Path, *, c
             f"cannot read {model_path}: {error}", remedy="give a model.onnx exported by trademl"
         ) from error
     outputs = [value.name for value in model.graph.output]
-    if outputs != [OUTPUT]:
+    if outputs not in ([OUTPUT], [OUTPUT, PROBABILITIES]):
         raise ModelError(
-            f"{model_path} has the outputs {outputs}, expected ['{OUTPUT}']",
+            f"{model_path} has the outputs {outputs}, expected ['{OUTPUT}'], with three classes '{PROBABILITIES}' too",
             remedy="give a model.onnx exported by trademl that has no calibrator yet",
         )
-    steps = _Steps(onnx)
+    steps = _Steps(onnx, "calibrator")
     widened = steps.add("Cast", OUTPUT, to=double)
     steps.name(steps.probability(calibrator, widened, clip), PROBABILITY)
     model.graph.node.extend(steps.nodes)
@@ -89,30 +88,8 @@ def append_calibrator(model_path: Path, calibrator: Calibrator, path: Path, *, c
     _write(onnx, model, path)
 
 
-class _Steps:
-    """Nodes and constants of a graph, made one operation at a time. Every operation works element by element."""
-
-    def __init__(self, onnx: Any) -> None:
-        self.onnx = onnx
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def constant(self, value: Any) -> str:
-        """Return the name of a new constant: a number or an array."""
-        name = f"calibrator_constant_{len(self.constants)}"
-        self.constants.append(self.onnx.numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def add(self, operation: str, *inputs: Any, **attributes: Any) -> str:
-        """Add a node and return the name of its output; inputs are names, or numbers that become constants."""
-        names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
-        output = f"calibrator_step_{len(self.nodes)}"
-        self.nodes.append(self.onnx.helper.make_node(operation, names, [output], **attributes))
-        return output
-
-    def name(self, value: str, output: str) -> None:
-        """Give ``value`` the name of an output of the graph."""
-        self.nodes.append(self.onnx.helper.make_node("Identity", [value], [output]))
+class _Steps(Steps):
+    """The steps of a calibrator."""
 
     def probability(self, calibrator: Calibrator, score: str, clip: Clip | None) -> str:
         """Return the calibrated ``score``, within ``clip``; NaN stays NaN."""
@@ -151,16 +128,7 @@ class _Steps:
         missing = self.add("IsNaN", z)
         known = self.add("Where", missing, 0.0, z)
         whole = self.add("Abs", known)
-        size = self.add("Min", whole, LARGEST)
-        k = self.add("Floor", self.add("Add", self.add("Mul", size, LOG2_E), 0.5))
-        high = self.add("Sub", self.add("Mul", k, LN2_HIGH), size)
-        r = self.add("Add", high, self.add("Mul", k, LN2_LOW))
-        power = self.constant(TAYLOR[0])
-        for coefficient in TAYLOR[1:]:
-            power = self.add("Add", self.add("Mul", power, r), coefficient)
-        position = self.add("Cast", k, to=self.onnx.TensorProto.INT64)
-        halved = self.add("Gather", np.ldexp(1.0, -np.arange(_HALVINGS)), position)
-        small = self.add("Where", self.add("Greater", whole, LARGEST), 0.0, self.add("Mul", power, halved))
+        small = self.exp_of_minus(whole)
         above = self.add("Where", self.add("GreaterOrEqual", known, 0.0), 1.0, small)
         return self.add("Where", missing, z, self.add("Div", above, self.add("Add", small, 1.0)))
 

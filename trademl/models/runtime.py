@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 INPUT = "features"
 OUTPUT = "score"
+PROBABILITIES = "probabilities"
+"""Second output of the graph of a model of three classes: P(-1), P(0), P(1)."""
 FEATURES_KEY = "trademl.feature_names"
 """Metadata entry of the graph: the feature names in column order, as a JSON list."""
 

@@ -6,7 +6,8 @@ the last digits, and make them independent of engine, order of summation and pre
 * a threshold t becomes the largest float32 that is <= t: for float32 x the comparison is unchanged;
 * leaf values are rounded to multiples of 2**-k, with k the largest integer for which the sum of the trees' largest
   absolute leaves stays below 2**24 multiples: every partial sum, in any order, then fits float32's 24-bit significand
-  and is exact (2**-20 while that sum is in [8, 16), finer below);
+  and is exact (2**-20 while that sum is in [8, 16), finer below); with several classes the sum is that of the class
+  where it is largest;
 * where an engine rounds tiny features to zero, thresholds are moved off that zone (see :func:`clear_zero_zone`).
 """
 
@@ -39,30 +40,45 @@ class Tree:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """A score that is ``constant`` plus the leaf that a row reaches in each of ``trees``."""
+    """Sums of leaves: one score, or one margin for each of several classes.
+
+    With k ``constants``, tree t adds to margin t modulo k the leaf that a row reaches, and ``constants`` are where the
+    margins start.
+    """
 
     trees: tuple[Tree, ...]
-    constant: float = 0.0
+    constants: tuple[float, ...] = (0.0,)
+
+    def grid(self) -> int:
+        """Return the exponent of the finest grid on which the leaves of every class sum exactly."""
+        classes = len(self.constants)
+        return min(
+            grid_exponent([np.array([constant]), *(tree.leaf_value for tree in self.trees[number::classes])])
+            for number, constant in enumerate(self.constants)
+        )
 
     def canonical(self) -> "Ensemble":
-        """Return the ensemble with thresholds floored to float32, and leaves and constant on one grid.
+        """Return the ensemble with thresholds floored to float32, and leaves and constants on one grid.
 
         A canonical ensemble comes back with the same numbers.
         """
-        constant = np.array([self.constant])
-        k = grid_exponent([constant, *(tree.leaf_value for tree in self.trees)])
+        k = self.grid()
         trees = tuple(
             replace(tree, threshold=floor_float32(tree.threshold), leaf_value=round_to_grid(tree.leaf_value, k))
             for tree in self.trees
         )
-        return Ensemble(trees, float(round_to_grid(constant, k)[0]))
+        return Ensemble(trees, tuple(round_to_grid(np.array(self.constants), k).tolist()))
 
     def scores(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return one score per row of ``X`` (float32, (rows, features)), summed in float64: exact when canonical."""
-        total = np.full(len(X), self.constant)
-        for tree in self.trees:
-            total += tree.leaf_value[leaves_reached(tree, X)]
-        return total
+        """Return one score per row of ``X`` (float32, (rows, features)), summed in float64: exact when canonical.
+
+        With several classes the shape is (rows, classes).
+        """
+        classes = len(self.constants)
+        total = np.tile(np.array(self.constants), (len(X), 1))
+        for number, tree in enumerate(self.trees):
+            total[:, number % classes] += tree.leaf_value[leaves_reached(tree, X)]
+        return total if classes > 1 else total[:, 0]
 
 
 def leaves_reached(tree: Tree, X: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -11,13 +11,23 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from trademl.config.reading import Section
+from trademl.models.base import ModelConfig
+from trademl.models.base import Task as ModelTask
 from trademl.models.registry import ModelField
 
-Task = Literal["regression", "top_bottom"]
+Task = Literal["regression", "top_bottom", "three_class"]
 Target = Literal["raw", "demeaned", "rank"]
 Weight = Literal["sample_weight", "time_decay_weight", "uniqueness_weight", "none"]
 Regime = Literal["low", "mid", "high"]
 Status = Literal["GREEN", "AMBER"]
+Binning = Literal["shared", "strict"]
+
+MODEL_TASKS: dict[Task, ModelTask] = {
+    "regression": "regression",
+    "top_bottom": "binary",
+    "three_class": "three_class",
+}
+"""Task of a run -> task of its model."""
 
 REGIMES: tuple[Regime, ...] = ("low", "mid", "high")
 """Volatility regimes; a regime's code is its position, -1 is unknown."""
@@ -65,12 +75,17 @@ class TrainingConfig(Section):
         start, end: first and last decision date; None is as far as the data goes.
         symbols: train on these entities only; empty is all. Targets are made over the whole cross-section first.
         regime: fit on rows of these volatility regimes only; every row is predicted all the same. Empty is all.
-        task: ``regression`` on the target, or ``top_bottom``: class 1 the top ``tail_fraction`` of each date, class 0
-            the bottom one, the middle left out of the fit.
+        task: ``regression`` on the target; ``top_bottom``: class 1 the top ``tail_fraction`` of each date, class 0
+            the bottom one, the middle left out of the fit; ``three_class``: which barrier a triple-barrier label met
+            first, 1 the profit, -1 the stop, 0 neither.
         target: of a regression: the label's value, less its mean over the date's cross-section, or its average-tie rank
             there, centred, in (-0.5, 0.5).
         weight: the column of sample weights.
         features: names or patterns such as ``*_rank``, in order; a pattern takes the table's column order.
+        binning: ``shared`` finds the bin edges of a boosted family once, from the feature values of all rows;
+            ``strict`` finds them in each split's train rows alone, and takes longer (docs/adr/0010-shared-bins.md).
+        stop_fraction: share of a fit's sessions, the last ones, that early stopping measures on; rows whose label
+            reaches into them are left out of that fit.
         validation, data_gate, model: see their own classes.
     """
 
@@ -86,6 +101,8 @@ class TrainingConfig(Section):
     weight: Weight = "sample_weight"
     features: tuple[str, ...] = ("*_rank",)
     validation: ValidationConfig = ValidationConfig()
+    binning: Binning = "shared"
+    stop_fraction: float = Field(default=0.15, gt=0.0, lt=1.0)
     data_gate: DataGateConfig = DataGateConfig()
     model: ModelField
 
@@ -96,6 +113,10 @@ class TrainingConfig(Section):
         if not self.features:
             raise ValueError("features is empty: name at least one")
         return self
+
+    def model_for_task(self) -> ModelConfig:
+        """Return the model's configuration with the task that the run's task makes it do."""
+        return self.model.model_copy(update={"task": MODEL_TASKS[self.task]})
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the result: all but the number of threads."""

@@ -1,5 +1,7 @@
 """Out-of-fold predictions: bins once, one fit per split, a checkpoint after each, so that a rerun goes on from there.
 
+Fits that may run side by side do so in threads of this process, which read the one matrix: nothing is copied to them.
+
 A split's predictions are an ``.npy`` file (no pickle) and, written after it, a ``.json`` that names its content; a
 split counts as finished when both are there and agree. Dying at any moment loses the split at work and nothing else.
 """
@@ -8,7 +10,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,9 +20,10 @@ from numpy.typing import NDArray
 
 from trademl.artifacts.files import sha256_file, write_atomic
 from trademl.models.base import BaseModel, ModelConfig, Prepared
-from trademl.models.registry import create_model
+from trademl.training.config import Binning
 from trademl.training.dataset import TrainingData
-from trademl.training.splits import Splitter, make_splits, path_of_row
+from trademl.training.fit import Fitter
+from trademl.training.splits import Splitter, path_of_row, split_number
 from trademl.validation.metrics import information_coefficient
 from trademl.validation.splits import Split
 
@@ -70,6 +73,7 @@ class SplitResult:
         seconds: time of fit and prediction.
         importances: gain by feature.
         predictions_sha256: of the ``.npy`` file.
+        rounds: trees per class of a boosted model, fewer than configured after early stopping; None without rounds.
     """
 
     split_id: int
@@ -80,6 +84,7 @@ class SplitResult:
     seconds: float
     importances: dict[str, float]
     predictions_sha256: str
+    rounds: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON can hold it."""
@@ -96,6 +101,8 @@ class CrossValidation:
         splits: the finished splits, by number.
         prepared: the binned matrix, for the final fit; None when every split came from a checkpoint.
         resumed: how many splits came from checkpoints.
+        probabilities: of the classes -1, 0 and 1, per path and row, shape (n_paths, n_rows, 3), NaN where a path does
+            not test the row; None when the task is not ``three_class``.
     """
 
     scores: NDArray[np.float64]
@@ -103,6 +110,7 @@ class CrossValidation:
     splits: tuple[SplitResult, ...]
     prepared: Prepared | None
     resumed: int
+    probabilities: NDArray[np.float32] | None = None
 
     @property
     def mean_score(self) -> NDArray[np.float64]:
@@ -114,7 +122,17 @@ class CrossValidation:
 
 
 def cross_validate(
-    data: TrainingData, splitter: Splitter, model: ModelConfig, folder: Path, progress: Progress
+    data: TrainingData,
+    splitter: Splitter,
+    model: ModelConfig,
+    folder: Path,
+    progress: Progress,
+    *,
+    binning: Binning = "shared",
+    stop_fraction: float = 0.15,
+    prepared: Prepared | None = None,
+    order: Sequence[int] | None = None,
+    watch: Callable[[SplitResult], None] | None = None,
 ) -> CrossValidation:
     """Fit and predict every split that ``folder`` has no checkpoint of, and put the paths together.
 
@@ -124,59 +142,102 @@ def cross_validate(
         model: the model's configuration.
         folder: where checkpoints lie and are written; it belongs to one configuration and one data hash.
         progress: told after every split.
+        binning, stop_fraction: see :class:`trademl.training.fit.Fitter`.
+        prepared: what an earlier call with the same rows and bins shared; None makes it when first needed.
+        order: the numbers of all splits in the order in which they are fitted; None is ascending.
+        watch: called with every split in that order, also with those read from checkpoints. What it raises stops the
+            run; the splits finished so far keep their checkpoints.
 
     Raises:
         ModelError: a fit failed.
         SplitError: a split has no train row.
     """
-    scores = np.full((splitter.n_paths, len(data)), np.nan)
-    split_of = np.full((splitter.n_paths, len(data)), -1, dtype=np.int16)
+    numbers = range(splitter.n_splits) if order is None else order
+    three = model.task == "three_class"
+    shape = (splitter.n_paths, len(data))
+    scores = np.full(shape, np.nan)
+    split_of = np.full(shape, -1, dtype=np.int16)
+    probabilities = np.full((*shape, 3), np.nan, dtype=np.float32) if three else None
+    fitter = Fitter(data, model, binning, stop_fraction, prepared)
     results: list[SplitResult] = []
-    prepared: Prepared | None = None
     resumed = 0
-    progress.splits(
-        splitter.n_splits, sum(_result_path(folder, number).is_file() for number in range(splitter.n_splits))
-    )
+    progress.splits(len(numbers), sum(_result_path(folder, number).is_file() for number in numbers))
     try:
-        for split in make_splits(splitter, data):
-            found = _read_checkpoint(folder, split, data)
-            if found is None:
-                prepared = prepared or create_model(model, data.feature_names).prepare(
-                    data.X, data.feature_names, model
-                )
-                found = _fit_split(data, split, model, prepared, folder)
-                results.append(found[0])
+        for done in _finished(fitter, splitter, numbers, folder):
+            results.append(done.result)
+            resumed += done.resumed
+            if not done.resumed:
                 progress.split_done(_mean_rank_ic(results))
-            else:
-                results.append(found[0])
-                resumed += 1
-            path = path_of_row(splitter, data, split)
-            scores[path, split.test] = found[1]
-            split_of[path, split.test] = split.split_id
+            path = path_of_row(splitter, data, done.split)
+            scores[path, done.split.test] = _score(done.predicted)
+            split_of[path, done.split.test] = done.split.split_id
+            if probabilities is not None:
+                probabilities[path, done.split.test] = done.predicted
+            if watch is not None:
+                watch(done.result)
     finally:
         progress.splits_end()
-    return CrossValidation(scores, split_of, tuple(results), prepared, resumed)
+    results.sort(key=lambda result: result.split_id)
+    return CrossValidation(scores, split_of, tuple(results), fitter.prepared, resumed, probabilities)
+
+
+@dataclass(frozen=True, eq=False)
+class _Done:
+    """A finished split; ``predicted`` are scores (n_test,), or the probabilities (n_test, 3) of three classes."""
+
+    split: Split
+    result: SplitResult
+    predicted: NDArray[np.float64]
+    resumed: bool
+
+
+def _finished(fitter: Fitter, splitter: Splitter, numbers: Sequence[int], folder: Path) -> Iterator[_Done]:
+    """Yield every split in the order of ``numbers``, as many at work at once as the family allows."""
+    import joblib
+
+    jobs = max(1, min(fitter.side_by_side, len(numbers)))
+    threads = max(1, fitter.threads // jobs) if jobs > 1 else None
+
+    def work(number: int) -> _Done:
+        split = split_number(splitter, fitter.data, number)
+        found = _read_checkpoint(folder, split, fitter.data)
+        if found is not None:
+            return _Done(split, *found, resumed=True)
+        return _Done(split, *_fit_split(fitter, split, folder, threads), resumed=False)
+
+    if jobs == 1:
+        yield from map(work, numbers)
+        return
+    # A few at a time and all of them awaited: whoever stops in between leaves no fit at work.
+    pool = joblib.Parallel(n_jobs=jobs, backend="threading")
+    for start in range(0, len(numbers), jobs):
+        yield from pool(joblib.delayed(work)(number) for number in numbers[start : start + jobs])
 
 
 def predict_rows(model: BaseModel, X: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the raw scores of ``rows``, a block at a time, so that no second matrix is made."""
-    scores = np.empty(len(rows))
+    """Return what is kept of ``rows``, a block at a time, so that no second matrix is made.
+
+    That is raw scores, shape (rows,), or for three classes their probabilities, shape (rows, 3).
+    """
+    three = model.config.task == "three_class"
+    answer = model.probabilities if three else model.predict
+    scores = np.empty((len(rows), 3) if three else len(rows))
     for start in range(0, len(rows), _PREDICT_ROWS):
         block = rows[start : start + _PREDICT_ROWS]
         contiguous = int(block[-1]) - int(block[0]) + 1 == len(block)
         matrix = X[int(block[0]) : int(block[-1]) + 1] if contiguous else X[block]
-        scores[start : start + len(block)] = model.predict(matrix)
+        scores[start : start + len(block)] = answer(matrix)
     return scores
 
 
 def _fit_split(
-    data: TrainingData, split: Split, config: ModelConfig, prepared: Prepared, folder: Path
+    fitter: Fitter, split: Split, folder: Path, threads: int | None
 ) -> tuple[SplitResult, NDArray[np.float64]]:
     began = time.monotonic()
-    model = create_model(config, data.feature_names)
-    model.fit_rows(prepared, data.target, split.train, weight=data.weight)
+    data = fitter.data
+    model = fitter.fit(split.train, threads=threads)
     predicted = predict_rows(model, data.X, split.test)
-    daily = information_coefficient(predicted, data.value[split.test], data.dates[split.test]).spearman
+    daily = information_coefficient(_score(predicted), data.value[split.test], data.dates[split.test]).spearman
     defined = daily[np.isfinite(daily)]
     buffer = io.BytesIO()
     # Scores of canonical models are float32 numbers: half the bytes, and the same values.
@@ -192,10 +253,16 @@ def _fit_split(
         seconds=round(time.monotonic() - began, 3),
         importances=model.importances(),
         predictions_sha256=hashlib.sha256(content).hexdigest(),
+        rounds=model.rounds,
     )
     write_atomic(_predictions_path(folder, split.split_id), content)
     write_atomic(_result_path(folder, split.split_id), json.dumps(result.to_dict(), indent=1).encode())
     return result, predicted
+
+
+def _score(predicted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the score of predictions: themselves, or the expected class of three probabilities."""
+    return predicted if predicted.ndim == 1 else predicted[:, 2] - predicted[:, 0]
 
 
 def _read_checkpoint(folder: Path, split: Split, data: TrainingData) -> tuple[SplitResult, NDArray[np.float64]] | None:

@@ -24,6 +24,9 @@ _BATCH_ROWS = 65_536
 _HASH_ROWS = 65_536
 _UNKNOWN = -1
 
+OUTCOMES: dict[str, int] = {"stop": -1, "timeout": 0, "take_profit": 1}
+"""What a triple-barrier label met first -> its class."""
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
@@ -67,7 +70,7 @@ def resolve_label(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, config: 
     """Return the configuration's label after checking that the training table has it.
 
     Raises:
-        ConfigError: it has not; the message lists what there is.
+        ConfigError: it has not, and the message lists what there is; or the task needs barriers and it has none.
         DataGateError: the table is empty.
     """
     label = sleeve.label_name(config)
@@ -76,13 +79,29 @@ def resolve_label(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, config: 
         raise DataGateError(
             f"{sleeve.training} has no rows", remedy=f"`trademl ingest {sleeve.name} PATHS`, then `trademl build`"
         )
-    if label not in available:
+    if label in available:
+        _check_outcomes(con, sleeve, config, label)
+    else:
         asked = f"`label={config.label}`" + (f" with `k={config.k}`" if config.label == "horizon" else "")
         raise ConfigError(
             f"{asked} is the label {label!r}, which {sleeve.training} does not have",
             remedy=f"labels are {', '.join(available)}; give one by name with --label",
         )
     return label
+
+
+def _check_outcomes(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, config: TrainingConfig, label: str) -> None:
+    if config.task != "three_class":
+        return
+    met = con.execute(
+        f"select label, bool_or(outcome in ({', '.join(map(quoted, OUTCOMES))})) from {sleeve.training} group by label"
+    ).fetchall()
+    if not dict(met)[label]:
+        barriers = sorted(name for name, has in met if has)
+        raise ConfigError(
+            f"`task=three_class` with the label {label!r}, which has no barriers to meet",
+            remedy=f"use --label {barriers[0] if barriers else 'tb'}, or --task regression",
+        )
 
 
 def resolve_features(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, config: TrainingConfig) -> tuple[str, ...]:
@@ -276,6 +295,7 @@ def _year_sql(
             from (
                 select
                     samples.date, samples.{entity}, samples.value, moments.mean, moments.members,
+                    {"samples.outcome," if config.task == "three_class" else ""}
                     rank() over (partition by samples.date order by samples.value)
                         + (count(*) over (partition by samples.date, samples.value) - 1) / 2.0 as position,
                     {config.tail_fraction!r}::double as tail
@@ -313,11 +333,14 @@ _TARGETS: dict[str, str] = {
     # The middle of a row's place in (0, 1): symmetric, so top and bottom have equally many rows without ties.
     "top_bottom": "case when (position - 0.5) / members > 1 - tail then 1.0 "
     "when (position - 0.5) / members < tail then 0.0 end",
+    "three_class": "case outcome "
+    + " ".join(f"when {quoted(name)} then {code}.0" for name, code in OUTCOMES.items())
+    + " end",
 }
 
 
 def _target_kind(config: TrainingConfig) -> str:
-    return "top_bottom" if config.task == "top_bottom" else config.target
+    return config.target if config.task == "regression" else config.task
 
 
 def _fill(

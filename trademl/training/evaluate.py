@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trademl.artifacts.run_folder import RunFolder
+from trademl.errors import ModelError
 from trademl.training.config import REGIMES, Task
 from trademl.training.cross_validate import CrossValidation, SplitResult
 from trademl.training.dataset import TrainingData
+from trademl.validation.classification import Classification, classification
 from trademl.validation.metrics import DailyIC, direction_accuracy, information_coefficient, mae, r2, rmse, summarise_ic
 from trademl.validation.signal_profile import DecayPoint, QuantileMean, quantile_means, rank_ic_decay
 
@@ -37,6 +39,7 @@ class Evaluation:
         importances: per feature the mean and std of its share of the gain over splits, largest first.
         decay: rank IC of the score averaged over paths with labels that start some sessions later.
         deciles: mean label by decile of that score.
+        classes: of each path, how well the fitted classes are predicted; empty for a regression.
     """
 
     paths: tuple[Metrics, ...]
@@ -47,10 +50,13 @@ class Evaluation:
     importances: tuple[tuple[str, float, float], ...]
     decay: tuple[DecayPoint, ...]
     deciles: tuple[QuantileMean, ...]
+    classes: tuple[Classification, ...] = ()
 
     def headline(self) -> Metrics:
         """Return the numbers that name a run: means and spread over the paths."""
-        named = ("ic", "rank_ic", "rank_icir", "rank_ic_t", "rmse", "mae", "r2", "direction_accuracy")
+        named = ["ic", "rank_ic", "rank_icir", "rank_ic_t", "rmse", "mae", "r2", "direction_accuracy"]
+        if self.classes:
+            named += ["accuracy", "majority", "macro_f1"]
         found = {name: self.summary[name]["mean"] for name in named}
         return {**found, "rank_ic_std_over_paths": self.summary["rank_ic"]["std"]}
 
@@ -59,11 +65,16 @@ def evaluate(data: TrainingData, validated: CrossValidation, task: Task) -> Eval
     """Measure every path, split and regime, and the shape of the signal."""
     daily = []
     paths = []
-    for scores in validated.scores:
+    classes = []
+    for number, scores in enumerate(validated.scores):
         tested = np.isfinite(scores)
         series = information_coefficient(scores[tested], data.value[tested], data.dates[tested])
         daily.append(series)
-        paths.append({**_correlations(series, data.horizon), **_errors(scores[tested], data.target[tested], task)})
+        path = {**_correlations(series, data.horizon), **_errors(scores[tested], data.target[tested], task)}
+        if task != "regression":
+            classes.append(_classes(data, validated, number, task))
+            path |= {name: getattr(classes[-1], name) for name in ("accuracy", "majority", "macro_f1")}
+        paths.append(path)
     score = validated.mean_score
     decay = rank_ic_decay(score, data.value, data.spans.start, data.spans.entity, overlap=max(data.horizon - 1, 0))
     return Evaluation(
@@ -75,11 +86,14 @@ def evaluate(data: TrainingData, validated: CrossValidation, task: Task) -> Eval
         importances=_importances(data.feature_names, validated.splits),
         decay=decay,
         deciles=quantile_means(score, data.value, data.dates),
+        classes=tuple(classes),
     )
 
 
 def write_metrics(folder: RunFolder, evaluation: Evaluation) -> None:
-    """Write metrics/: metrics.json, and the tables paths, splits, regimes, importances and ic_by_date as CSV."""
+    """Write metrics/: metrics.json, and as CSV paths, splits, regimes, importances, ic_by_date and, of a task with
+    classes, their precision and recall by path.
+    """
     document = {
         "summary": evaluation.summary,
         "headline": evaluation.headline(),
@@ -87,6 +101,7 @@ def write_metrics(folder: RunFolder, evaluation: Evaluation) -> None:
         "regimes": evaluation.regimes,
         "ic_decay": [asdict(point) for point in evaluation.decay],
         "deciles": [asdict(decile) for decile in evaluation.deciles],
+        "classes": [asdict(path) for path in evaluation.classes],
     }
     folder.add_json("metrics/metrics.json", plain(document))
     _add_csv(folder, "paths", [{"path_id": number, **path} for number, path in enumerate(evaluation.paths)])
@@ -100,6 +115,9 @@ def write_metrics(folder: RunFolder, evaluation: Evaluation) -> None:
             for name, mean, std in evaluation.importances
         ],
     )
+    if evaluation.classes:
+        rows = [{"path_id": at, **asdict(one)} for at, path in enumerate(evaluation.classes) for one in path.classes]
+        _add_csv(folder, "classes", rows)
     _add_csv(
         folder,
         "ic_by_date",
@@ -154,6 +172,20 @@ def _errors(scores: NDArray[np.float64], target: NDArray[np.float64], task: Task
         "direction_accuracy": direction_accuracy(predicted - centre, target - centre),
         "rows": float(len(scores)),
     }
+
+
+def _classes(data: TrainingData, validated: CrossValidation, path: int, task: Task) -> Classification:
+    """Judge the likeliest class of each row of a path that has a class: not the middle of top and bottom."""
+    scores = validated.scores[path]
+    judged = np.isfinite(scores) & np.isfinite(data.target)
+    actual = data.target[judged]
+    if task == "top_bottom":
+        # Log-odds of 0 are a tie, and go to the bottom.
+        return classification((scores[judged] > 0).astype(np.float64), actual, (0, 1))
+    if validated.probabilities is None:
+        raise ModelError("a run of three classes has no probabilities of them", remedy="report this as a bug")
+    likeliest = validated.probabilities[path, judged].argmax(axis=1) - 1
+    return classification(likeliest.astype(np.float64), actual, (-1, 0, 1))
 
 
 def _split_metrics(data: TrainingData, validated: CrossValidation, result: SplitResult, task: Task) -> dict[str, Any]:

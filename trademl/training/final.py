@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from trademl.artifacts.run_folder import RunFolder
 from trademl.config.home import Home
-from trademl.models.base import BaseModel, ModelConfig, Prepared
+from trademl.models.base import BaseModel
 from trademl.models.golden import write_golden
 from trademl.models.onnx import ParityReport, prove_parity
-from trademl.models.registry import create_model
 from trademl.training.config import REGIMES, SleeveTables, Task
 from trademl.training.cross_validate import CrossValidation
 from trademl.training.dataset import TrainingData
@@ -58,16 +57,13 @@ class Calibration:
     metrics: dict[str, float]
 
 
-def fit_final(folder: RunFolder, data: TrainingData, config: ModelConfig, prepared: Prepared | None) -> FinalModel:
-    """Fit on every fitted row, write the native file, ONNX and golden vectors, and prove that they score alike.
+def fit_final(folder: RunFolder, data: TrainingData, model: BaseModel) -> FinalModel:
+    """Write the fitted model as native file, ONNX and golden vectors, and prove that they score alike.
 
     Raises:
-        ModelError: the fit or the export failed.
+        ModelError: the export failed.
         ParityError: native and ONNX scores differ on some row.
     """
-    model = create_model(config, data.feature_names)
-    binned = prepared or model.prepare(data.X, data.feature_names, config)
-    model.fit_rows(binned, data.target, np.flatnonzero(data.fitted), weight=data.weight)
     native, exported = folder.place(f"checkpoints/model{model.suffix}"), folder.place("checkpoints/model.onnx")
     model.save(native)
     model.export_onnx(exported)

@@ -1,5 +1,6 @@
 """The splits of a run: made from the configuration, stored, and audited before anything is fitted."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,43 @@ def make_splits(splitter: Splitter, data: TrainingData) -> Iterator[Split]:
                 remedy="choose more regimes with --regime, fewer folds or a wider date range",
             )
         yield split._replace(train=train)
+
+
+def split_number(splitter: Splitter, data: TrainingData, number: int) -> Split:
+    """Return the split with this number; see :func:`make_splits`."""
+    return next(split for split in make_splits(splitter, data) if split.split_id == number)
+
+
+def stopping_tail(
+    data: TrainingData, rows: NDArray[np.int64], fraction: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide the rows of a fit into those it trains on and the tail that early stopping measures on.
+
+    The tail is the last ``fraction`` of the sessions that ``rows`` have. A row trains when its label ends before the
+    tail begins: what the tail is judged by is then no part of what was fitted.
+
+    Args:
+        data: the rows' label spans.
+        rows: positions in ``data``.
+        fraction: between 0 and 1.
+
+    Returns:
+        Positions to train on, and positions of the tail.
+
+    Raises:
+        SplitError: one of the two would be empty.
+    """
+    decided = data.spans.start[rows]
+    sessions = np.unique(decided)
+    count = math.ceil(fraction * len(sessions))
+    first = sessions[-count]
+    kept, tail = rows[data.spans.end[rows] < first], rows[decided >= first]
+    if not len(kept):
+        raise SplitError(
+            f"early stopping on the last {count} of {len(sessions)} sessions leaves no row to train on",
+            remedy="lower stop_fraction, train on a wider date range, or set early_stopping_rounds to null",
+        )
+    return kept, tail
 
 
 def audit(

@@ -28,15 +28,24 @@ TAYLOR: tuple[float, ...] = tuple(1 / factorial(order) for order in range(13, -1
 def sigmoid(z: FloatArray) -> FloatArray:
     """Return ``1 / (1 + exp(-z))`` to about 2e-16 of its value, in the shape given; NaN stays NaN.
 
-    With ``k`` the whole number nearest to ``|z| / ln 2``, ``exp(-|z|) = exp(r) 2^-k`` and ``r = k ln 2 - |z|`` is small
-    (Cody & Waite 1980). The exponential of a negative number never overflows.
+    The exponential of a negative number never overflows.
     """
     known = np.where(np.isnan(z), 0.0, z)
-    size = np.minimum(np.abs(known), LARGEST)
-    k = np.floor(size * LOG2_E + 0.5)
-    r = (k * LN2_HIGH - size) + k * LN2_LOW
+    small = exp_of_minus(np.abs(known))
+    return np.where(np.isnan(z), z, np.where(known >= 0, 1.0, small) / (1.0 + small))
+
+
+def exp_of_minus(size: FloatArray) -> FloatArray:
+    """Return ``exp(-size)`` for ``size >= 0``, to about 2e-16 of its value; beyond 700 it is 0.
+
+    With ``k`` the whole number nearest to ``size / ln 2``, it is ``exp(r) 2^-k`` with ``r = k ln 2 - size`` small
+    (Cody & Waite, "Software Manual for the Elementary Functions", 1980).
+    """
+    near = np.minimum(size, LARGEST)
+    k = np.floor(near * LOG2_E + 0.5)
+    r = (k * LN2_HIGH - near) + k * LN2_LOW
     power = np.full_like(r, TAYLOR[0])
     for coefficient in TAYLOR[1:]:
-        power = power * r + coefficient
-    small = np.where(np.abs(known) > LARGEST, 0.0, np.ldexp(power, -k.astype(np.int32)))
-    return np.where(np.isnan(z), z, np.where(known >= 0, 1.0, small) / (1.0 + small))
+        power *= r
+        power += coefficient
+    return np.where(size > LARGEST, 0.0, np.ldexp(power, -k.astype(np.int32)))

@@ -10,6 +10,7 @@
         + gap_features(20)
         + drawdown_features(126)
         + beta_features(60)
+        + sector_features()
     ) }}
 {%- endmacro %}
 

@@ -40,7 +40,7 @@ def test_canonical_scores_stay_within_half_a_step_per_tree_of_catboost(
     text, engine = raw(tmp_path, y, loss_function=loss)
     model = CatBoostModel.from_text(text)
     plain = engine.predict(X, prediction_type="RawFormulaVal")
-    bound = sum(np.abs(tree.leaf_value).max() for tree in model.trees()) + abs(parse(model.text).bias)
+    bound = sum(np.abs(tree.leaf_value).max() for tree in model.trees()) + abs(parse(model.text).biases[0])
     step = 2.0 ** (np.floor(np.log2(bound)) + 1 - 24)
     assert 0 < np.abs(model.predict(X) - plain).max() <= 11 * step / 2
     assert model.config.task == ("binary" if loss == "Logloss" else "regression")
@@ -54,7 +54,7 @@ def test_symmetric_trees_become_ordinary_ones(depth: int, nan_right: bool) -> No
     """A tree of each depth with all its leaves different: every corner reaches the leaf that its bits spell."""
     names = tuple(f"f{at}" for at in range(max(depth, 1)))
     tree = Symmetric(tuple(range(depth)), (0.5,) * depth, tuple(range(2**depth)), (1.0,) * 2**depth)
-    file = CatBoostFile(names, (nan_right,) * len(names), (tree,), 0.0)
+    file = CatBoostFile(names, (nan_right,) * len(names), (tree,), (0.0,))
     corners = (np.arange(2**depth)[:, None] >> np.arange(len(names)) & 1).astype(np.float32)
     assert ensemble_of(file).scores(corners).tolist() == list(range(2**depth))
     missing = np.full((1, len(names)), np.nan, dtype=np.float32)
@@ -70,10 +70,24 @@ def test_trees_that_are_not_symmetric_are_refused(policy: str, tmp_path: Path) -
     assert "SymmetricTree" in caught.value.remedy
 
 
-def test_several_classes_and_categories_are_refused(tmp_path: Path) -> None:
-    """Only one score a row and only questions about numbers can be exported."""
+def test_three_classes_of_catboosts_own_keep_their_scores(tmp_path: Path) -> None:
+    """Each tree's leaves of three numbers are read as three trees; margins stay, but for rounding."""
+    text, engine = raw(tmp_path, (np.arange(ROWS) % 3).astype(float), loss_function="MultiClass")
+    model = CatBoostModel.from_text(text)
+    assert model.config.task == "three_class"
+    assert model.n_trees == 3 * model.rounds == 3 * len(json.loads(text)["oblivious_trees"])
+    expected = engine.predict(X, prediction_type="RawFormulaVal")
+    assert np.abs(model.ensemble().scores(X) - expected).max() < 1e-5
+    assert CatBoostModel.from_text(model.text).text == model.text
+
+
+def test_other_classes_and_categories_are_refused(tmp_path: Path) -> None:
+    """Four classes, three each against the rest, several targets and questions about categories have no equal here."""
+    three, four = ((np.arange(ROWS) % count).astype(float) for count in (3, 4))
+    with pytest.raises(ModelError, match="4 classes or targets"):
+        CatBoostModel.from_text(raw(tmp_path, four, loss_function="MultiClass")[0])
     with pytest.raises(ModelError, match="3 classes or targets"):
-        CatBoostModel.from_text(raw(tmp_path, (np.arange(ROWS) % 3).astype(float), loss_function="MultiClass")[0])
+        CatBoostModel.from_text(raw(tmp_path, three, loss_function="MultiClassOneVsAll")[0])
     codes = np.column_stack([(np.arange(ROWS) % 5).astype(str), np.arange(ROWS)]).astype(object)
     pool = {"data": codes, "feature_names": ["a", "b"], "cat_features": [0]}
     with pytest.raises(ModelError, match="cannot be exported bit-equal"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trademl.errors import ModelError
-from trademl.models.boosting.inputs import check_stopping, read_model_text, refuse_infinite
+from trademl.models.boosting.inputs import check_stopping, no_gpu, read_model_text, refuse_infinite
 
 
 @pytest.mark.parametrize("row, value", [(0, np.inf), (69_999, -np.inf)])
@@ -36,3 +36,10 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "absent", tmp_path, tmp_path / "bytes"):
         with pytest.raises(ModelError, match="cannot read the model file"):
             read_model_text(path)
+
+
+def test_no_card_is_said_with_its_remedy() -> None:
+    """Which engine, why, and what to set."""
+    refusal = no_gpu("LightGBM", "No OpenCL device found")
+    assert "LightGBM cannot train on one here: No OpenCL device found" in str(refusal)
+    assert refusal.remedy.startswith("set `device: cpu`, or install a LightGBM with GPU support")

@@ -13,9 +13,7 @@ from trademl.models.boosting.lightgbm import (
     LGBMParams,
     LightGBMConfig,
     LightGBMModel,
-    fit_lgbm,
     fit_split,
-    predict_lgbm,
 )
 
 ROWS = 4000
@@ -42,12 +40,21 @@ def changed(**fields: Any) -> LightGBMConfig:
 def test_threads_change_no_byte_of_the_model(task: str, quantised: bool) -> None:
     """1, 2 and 3 threads, binning included, give the same model text: sparse, tied and missing columns, weights."""
     y = Y if task == "regression" else (Y > 1).astype(float)
-    weight = np.linspace(0.1, 3.0, ROWS)
+    weight = None if quantised else np.linspace(0.1, 3.0, ROWS)
     texts = {
         LightGBMModel(config, NAMES).fit(X, y, weight=weight).text
         for config in (changed(threads=t, task=task, quantised_gradients=quantised) for t in (1, 2, 3))
     }
     assert len(texts) == 1
+
+
+def test_quantised_gradients_take_no_uneven_weights() -> None:
+    """LightGBM would fit them wrongly and say nothing; even ones, or none, are fitted."""
+    model = LightGBMModel(changed(quantised_gradients=True), NAMES)
+    with pytest.raises(ModelError, match="quantised_gradients with sample weights from 0") as caught:
+        model.fit(X, Y, weight=np.linspace(0.5, 2.0, ROWS))
+    assert "quantised_gradients to false" in caught.value.remedy
+    assert model.fit(X, Y, weight=np.full(ROWS, 2.0)).rounds == changed().n_rounds
 
 
 def test_another_seed_gives_another_model(binned: BinnedData, fitted: LightGBMModel) -> None:
@@ -265,19 +272,6 @@ def test_an_unfitted_model_says_so() -> None:
         model.predict(X)
     with pytest.raises(ModelError, match="not fitted"):
         model.importances()
-
-
-def test_table_functions_take_data_frames_by_name() -> None:
-    """fit_lgbm and predict_lgbm read a DataFrame's columns by name; column order does not change scores."""
-    import pandas as pd
-
-    table = pd.DataFrame(X[:, :4], columns=list(NAMES[:4]))
-    model = fit_lgbm(table, pd.Series(Y), params=LGBMParams(n_rounds=5, min_data_in_leaf=20, threads=1))
-    assert model.feature_names == NAMES[:4]
-    assert np.array_equal(predict_lgbm(model, table[list(NAMES[3::-1])]), predict_lgbm(model, table))
-    assert np.array_equal(predict_lgbm(model, table), model.predict(np.ascontiguousarray(X[:, :4])))
-    with pytest.raises(ModelError, match="lacks 1 features, first normal"):
-        predict_lgbm(model, table.drop(columns=["normal"]))
 
 
 def test_seed_parameters_are_the_seeds() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.models.panels import awkward_panel
 from trademl.errors import ModelError
-from trademl.models.boosting.lightgbm_text import canonicalise, parse, render, trees_of
+from trademl.models.boosting.lightgbm_text import canonicalise, ensemble_of, parse, render
 
 X, Y = awkward_panel(3000)
 FIXED = {"verbosity": -1, "num_threads": 1, "deterministic": True, "min_data_in_leaf": 20}
@@ -56,7 +56,7 @@ def test_canonical_text_is_a_fixed_point_and_reads_back_the_same() -> None:
 
 def test_canonical_thresholds_are_float32_and_leaves_lie_on_one_grid() -> None:
     """Every threshold is a float32 number; every leaf is a multiple of one power of two that sums below 2**24 of it."""
-    trees = trees_of(parse(canonicalise(trained())))
+    trees = ensemble_of(parse(canonicalise(trained()))).trees
     thresholds = np.concatenate([tree.threshold for tree in trees])
     assert np.array_equal(thresholds, thresholds.astype(np.float32).astype(np.float64))
     bound = sum(np.abs(tree.leaf_value).max() for tree in trees)
@@ -70,7 +70,7 @@ def test_canonical_model_sends_training_rows_where_the_original_did() -> None:
     """Leaf numbers of the original and of the canonical model agree on every float32 row, ties included."""
     text = trained(num_leaves=31, rounds=20)
     original, canonical = lightgbm.Booster(model_str=text), lightgbm.Booster(model_str=canonicalise(text))
-    thresholds = np.concatenate([tree.threshold for tree in trees_of(parse(text))])
+    thresholds = np.concatenate([tree.threshold for tree in ensemble_of(parse(text)).trees])
     ties = np.resize(thresholds.astype(np.float32), (2000, X.shape[1]))
     for rows in (X, ties):
         assert np.array_equal(original.predict(rows, pred_leaf=True), canonical.predict(rows, pred_leaf=True))
@@ -86,7 +86,7 @@ def test_thresholds_in_the_zero_zone_decide_as_lightgbm_does(threshold: str, dec
     near = [K, np.nextafter(K, upper), np.nextafter(K, lower), np.float32(1e-40), np.float32(0), np.float32(1), upper]
     xs = np.array([*near, *(-x for x in near), np.nan], dtype=np.float32)
     engine = lightgbm.Booster(model_str=stump(threshold, decision)).predict(xs[:, None], num_threads=1)
-    (tree,) = trees_of(parse(canonicalise(stump(threshold, decision))))
+    (tree,) = ensemble_of(parse(canonicalise(stump(threshold, decision)))).trees
     plain = np.where(np.isnan(xs), tree.nan_left[0], xs.astype(np.float64) <= tree.threshold[0])
     assert np.where(plain, 1.0, 2.0).tolist() == engine.tolist()
 
@@ -97,7 +97,7 @@ def test_thresholds_in_the_zero_zone_decide_as_lightgbm_does(threshold: str, dec
 )
 def test_missing_goes_the_learned_way_or_where_zero_goes(decision: int, threshold: str, left: bool) -> None:
     """Missing type NaN (8, 10) follows the default bit; missing type None (0, 2) compares NaN as 0."""
-    (tree,) = trees_of(parse(stump(threshold, decision)))
+    (tree,) = ensemble_of(parse(stump(threshold, decision))).trees
     assert bool(tree.nan_left[0]) is left
     engine = lightgbm.Booster(model_str=stump(threshold, decision)).predict(np.float32([[np.nan]]), num_threads=1)
     assert engine.tolist() == [1.0 if left else 2.0]
@@ -119,7 +119,8 @@ CATEGORIES = np.column_stack([np.arange(600) % 7, np.arange(600) % 11]).astype(n
         (lambda: trained(boosting="rf", bagging_freq=1, bagging_fraction=0.5), r"a random forest \(average_output\)"),
         (lambda: trained(linear_tree=True), "linear leaves"),
         (lambda: trained(zero_as_missing=True), "zeros read as missing"),
-        (lambda: trained(y=np.arange(3000) % 3, objective="multiclass", num_class=3), "3 classes"),
+        (lambda: trained(y=np.arange(3000) % 4, objective="multiclass", num_class=4), "4 classes, 32 trees"),
+        (lambda: trained(y=np.arange(3000) % 3, objective="multiclassova", num_class=3), "the objective multiclassova"),
         (
             lambda: trained(
                 CATEGORIES, (CATEGORIES[:, 0] % 3) * 1.0, dataset={"categorical_feature": [0]}, min_data_per_group=5
@@ -129,7 +130,7 @@ CATEGORIES = np.column_stack([np.arange(600) % 7, np.arange(600) % 11]).astype(n
     ],
 )
 def test_what_cannot_be_exported_exactly_is_refused_with_its_reason(make: Any, message: str) -> None:
-    """Random forests, linear leaves, zero-as-missing, several classes and categorical splits are refused by name."""
+    """Random forests, linear leaves, zero-as-missing, other classes and categorical splits are refused by name."""
     with pytest.raises(ModelError, match=message):
         canonicalise(make())
 

@@ -41,30 +41,61 @@ def test_zeros_stay_zeros() -> None:
     assert exactly_summable(np.zeros(3)).tolist() == [0.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("task", ["regression", "binary"])
+@pytest.mark.parametrize("task", ["regression", "binary", "three_class"])
 def test_derivatives_are_those_of_the_loss(task: Task) -> None:
     """First and second differences of the weighted loss agree with the derivatives; the start is where it is least."""
     rng = np.random.default_rng(4)
     y = rng.standard_normal(50) if task == "regression" else (rng.random(50) < 0.3).astype(np.float64)
-    weight, score, h = rng.random(50) + 0.1, 2 * rng.standard_normal(50), 1e-4
+    if task == "three_class":
+        y = rng.integers(-1, 2, 50).astype(np.float64)
+    shape = (50, 3) if task == "three_class" else (50,)
+    weight, score, h = rng.random(50) + 0.1, 2 * rng.standard_normal(shape), 1e-4
     labels = Labels(y, weight, task)
     # Squared error has no factor 1/2, its derivatives do: half of it is what trees are fitted to.
     scale = weight.sum() * (0.5 if task == "regression" else 1.0)
+    # Three classes have the second derivative twice.
+    twice = 2.0 if task == "three_class" else 1.0
     first, second = labels.derivatives(score)
-    for at in range(50):
-        move = np.zeros(50)
+    for at in np.ndindex(shape):
+        move = np.zeros(shape)
         move[at] = h
         up, middle, down = (labels.loss(score + step * move) * scale for step in (1, 0, -1))
         assert (up - down) / (2 * h) == pytest.approx(first[at], abs=1e-6)
-        assert (up - 2 * middle + down) / h**2 == pytest.approx(second[at], abs=1e-4)
-    least = labels.loss(np.full(50, labels.start()))
-    assert all(least <= labels.loss(np.full(50, labels.start() + step)) for step in (-0.01, 0.01))
+        assert twice * (up - 2 * middle + down) / h**2 == pytest.approx(second[at], abs=1e-4)
+    start = labels.start()
+    least = labels.loss(np.full(shape, start))
+    for number in range(len(start)):
+        for step in (-0.01, 0.01):
+            moved = start.copy()
+            moved[number] += step
+            assert least <= labels.loss(np.full(shape, moved))
+
+
+def test_twice_the_diagonal_bounds_the_second_derivatives_of_three_classes() -> None:
+    """diag(h) - (diag(p) - pp') has no negative eigenvalue, so that a step in each class alone does not overshoot."""
+    rng = np.random.default_rng(5)
+    score = 4 * rng.standard_normal((200, 3))
+    _, bound = Labels(np.zeros(200), np.ones(200), "three_class").derivatives(score)
+    for margins, h in zip(score, bound, strict=True):
+        p = [math.exp(m) / sum(map(math.exp, margins)) for m in margins]
+        assert np.linalg.eigvalsh(np.diag(h) - (np.diag(p) - np.outer(p, p))).min() > -1e-12
+
+
+def test_three_classes_start_at_their_shares_by_hand() -> None:
+    """Weights 1, 2 and 5 of 8; a class that is absent starts at one in a million; the loss is minus log P."""
+    labels = Labels(np.array([-1.0, 0.0, 1.0]), np.array([1.0, 2.0, 5.0]), "three_class")
+    assert labels.start().tolist() == [math.log(1 / 8), math.log(2 / 8), math.log(5 / 8)]
+    absent = Labels(np.array([0.0, 1.0]), np.ones(2), "three_class")
+    assert absent.start().tolist() == [math.log(1e-6), math.log(1 / 2), math.log(1 / 2)]
+    certain = np.array([[1000.0, 0.0, 0.0], [0.0, 1000.0, 0.0], [1000.0, 0.0, 0.0]])
+    # The third row weighs 5 of 8 and has all but no chance: its loss is 1000.
+    assert labels.loss(certain) == 625.0
 
 
 def test_one_class_has_a_finite_start_and_large_scores_no_overflow() -> None:
     """All ones start at log-odds of one in a million; scores of 1,000 give probabilities 1 and 0."""
     ones = Labels(np.ones(4), np.ones(4), "binary")
-    assert ones.start() == pytest.approx(math.log(1e6), abs=1e-5)
+    assert ones.start().tolist() == [pytest.approx(math.log(1e6), abs=1e-5)]
     first, second = ones.derivatives(np.array([1000.0, -1000.0, 0.0, 1.0]))
     assert first[:3].tolist() == [0.0, -1.0, -0.5]
     assert (second > 0).all()

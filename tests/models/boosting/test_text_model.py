@@ -12,6 +12,7 @@ from trademl.errors import ModelError
 from trademl.models.base import ModelConfig, Prepared
 from trademl.models.boosting.constraints import BoostingConfig
 from trademl.models.boosting.text_model import TextModel
+from trademl.models.trees import Ensemble
 
 
 class ConstantConfig(BoostingConfig):
@@ -45,14 +46,14 @@ class Constant(TextModel):
     def importances(self) -> dict[str, float]:
         return {}
 
-    def export_onnx(self, path: Path) -> None:
-        raise NotImplementedError
+    def ensemble(self) -> Ensemble:
+        return Ensemble((), (float(self.text),))
 
     def _open(self, text: str) -> float:
         type(self).opened += 1
         return float(text)
 
-    def _score(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _raw(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.full(len(matrix), self._engine())
 
 

@@ -37,7 +37,7 @@ def test_less_than_becomes_at_most_one_float_lower(threshold: float, default_lef
     t = float(np.float32(threshold))
     split = Node(1, 2, 0, t, default_left, 1.0, 1.0, 0.0)
     leaves = [Node(-1, -1, 0, value, False, 0.0, 1.0, 0.0) for value in (1.0, 2.0)]
-    file = canonicalise(XGBoostFile((3, 0, 0), "reg:squarederror", ("a",), 0.0, ((split, *leaves),)))
+    file = canonicalise(XGBoostFile((3, 0, 0), "reg:squarederror", ("a",), (0.0,), ((split, *leaves),)))
     with np.errstate(over="ignore", under="ignore"):
         near = [t, np.nextafter(np.float32(t), np.float32(np.inf)), np.nextafter(np.float32(t), np.float32(-np.inf))]
     odd = [0.0, -0.0, 1e-45, -1e-45, np.inf, -np.inf, LARGEST, -LARGEST, np.nan]
@@ -54,7 +54,7 @@ def test_a_foreign_model_keeps_its_scores_with_its_base_folded_in(objective: str
     model = XGBoostModel.from_text(text)
     assert np.abs(model.predict(X) - expected).max() < 1e-5
     assert model.config.task == ("binary" if objective == "binary:logistic" else "regression")
-    assert parse(model.text).base == 0.0
+    assert parse(model.text).bases == (0.0,)
     assert XGBoostModel.from_text(model.text).text == model.text
     assert render(canonicalise(parse(model.text))) == model.text
 
@@ -73,14 +73,37 @@ def test_pruned_nodes_are_left_out() -> None:
     "make, message",
     [
         (lambda: raw(booster="dart"), "a dart booster"),
-        (lambda: raw(y=np.arange(ROWS) % 3, objective="multi:softprob", num_class=3), "several classes"),
+        (lambda: raw(y=np.arange(ROWS) % 4, objective="multi:softprob", num_class=4), "4 classes and 1 targets"),
+        (
+            lambda: raw(y=np.arange(ROWS) % 3, objective="multi:softprob", num_class=3, num_parallel_tree=2),
+            "trees that are not of each class in turn",
+        ),
+        (
+            lambda: raw(
+                y=np.arange(ROWS) % 3, objective="multi:softprob", num_class=3, multi_strategy="multi_output_tree"
+            ),
+            "trees that are not of each class in turn",
+        ),
+        (lambda: raw(y=np.arange(ROWS) % 3, objective="multi:softmax", num_class=3), "the objective multi:softmax"),
         (lambda: raw(y=np.abs(Y), objective="count:poisson"), "the objective count:poisson"),
     ],
 )
 def test_what_cannot_be_exported_exactly_is_refused_with_its_reason(make: Any, message: str) -> None:
-    """Dropped-out trees, several classes and links other than identity and logit are refused by name."""
+    """Dropped-out trees, four classes, forests, leaves of several numbers and other links are refused by name."""
     with pytest.raises(ModelError, match=message):
         XGBoostModel.from_text(make())
+
+
+@pytest.mark.parametrize("base_score", [None, 0.25, [0.1, 0.2, 0.3]])
+def test_three_classes_of_xgboosts_own_keep_their_scores(base_score: Any) -> None:
+    """The base score of each class goes into the leaves of its first tree; margins stay, but for rounding."""
+    more = {} if base_score is None else {"base_score": base_score}
+    text = raw(6, y=np.arange(ROWS) % 3, objective="multi:softprob", num_class=3, **more)
+    model = XGBoostModel.from_text(text)
+    assert (model.config.task, model.rounds, model.n_trees) == ("three_class", 6, 18)
+    expected = xgboost.Booster(model_file=bytearray(text.encode())).inplace_predict(X, predict_type="margin")
+    assert np.abs(model.ensemble().scores(X) - expected).max() < 1e-5
+    assert XGBoostModel.from_text(model.text).text == model.text
 
 
 def test_a_categorical_split_is_refused() -> None:

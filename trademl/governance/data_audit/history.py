@@ -5,7 +5,8 @@ row that has gone. Corrections change later rows only, so a past that moves was 
 
 Two things may change the past without hindsight, and are reported instead of judged: another definition of the
 features, and older data that landed since with the claim of having been known in its time (bars ingested with
-``--known-at close``, a first membership file).
+``--known-at close``, a first membership file). Columns of sectors are not compared: a first file of sectors gives every
+date of the past one that it did not have.
 """
 
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from trademl.lake.reading import Snapshot
 
 CHECK = "past_changed"
 _WINDOW = 130
+_SECTORS = "sector_is_"
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,9 @@ def compare_past(
     before = {name: kind for name, kind, *_ in con.execute(f"describe select * from {past.features}").fetchall()}
     after = {name for name, *_ in con.execute(f"describe select * from {table}").fetchall()}
     raw = [
-        name for name, kind in before.items() if kind in ("FLOAT", "DOUBLE") and name in after and base_of(name) == name
+        name
+        for name, kind in before.items()
+        if kind in ("FLOAT", "DOUBLE") and name in after and base_of(name) == name and not name.startswith(_SECTORS)
     ]
     cells = ", ".join(identifier(name) for name in [*raw, "known_at"])
     con.execute(

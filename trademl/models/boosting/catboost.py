@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from trademl.errors import MissingExtra, ModelError
 from trademl.models.base import (
+    CLASSES,
     Floats,
     ModelConfig,
     Native,
@@ -34,10 +35,11 @@ from trademl.models.base import (
 )
 from trademl.models.boosting.catboost_config import CatBoostConfig
 from trademl.models.boosting.catboost_json import CatBoostFile, canonicalise, ensemble_of, parse, render
-from trademl.models.boosting.inputs import check_stopping, read_model_text, refuse_infinite
+from trademl.models.boosting.inputs import check_stopping, no_gpu, read_model_text, refuse_infinite
 from trademl.models.boosting.losses import BestRound, Labels
-from trademl.models.boosting.text_model import TextModel
-from trademl.models.trees import Tree, leaves_reached
+from trademl.models.boosting.tables import Params, export_onnx, fit_table, predict_table
+from trademl.models.boosting.text_model import TextModel, native_of
+from trademl.models.trees import Ensemble, leaves_reached
 
 if TYPE_CHECKING:
     import catboost
@@ -67,11 +69,6 @@ class CatBoostModel(TextModel):
     suffix = ".json"
     distributions = ("catboost",)
     config: CatBoostConfig
-
-    @property
-    def n_trees(self) -> int:
-        """Trees in the model: fewer than ``n_rounds`` after early stopping."""
-        return len(parse(self.text).trees)
 
     @classmethod
     def prepare(cls, X: NDArray[np.float32], feature_names: Sequence[str], config: ModelConfig) -> BorderedData:
@@ -106,12 +103,16 @@ class CatBoostModel(TextModel):
         stopping = self.config.early_stopping_rounds
         check_stopping(stopping, valid_rows)
         parameters = self.config.parameters(self.feature_names)
+        chosen = checked_rows(rows, data.n_rows)
+        labels = self._labels(bordered, y, weight, chosen)
+        start = _margins_at_start(labels) if self.config.task == "three_class" else None
+        measured = measured_labels = None
         try:
-            train = self._pool(bordered, y, weight, checked_rows(rows, data.n_rows))
-            measured = None
+            train = self._pool(bordered, labels, weight is not None, chosen, start)
             if valid_rows is not None and stopping is not None:
-                chosen = checked_rows(valid_rows, data.n_rows, "valid_rows")
-                measured = self._pool(bordered, y, weight, chosen)
+                valid = checked_rows(valid_rows, data.n_rows, "valid_rows")
+                measured_labels = self._labels(bordered, y, weight, valid)
+                measured = self._pool(bordered, measured_labels, weight is not None, valid, start)
                 # Later than asked for, so that the round it stops in can be found again from the trees alone.
                 parameters |= {"od_type": "Iter", "od_wait": 2 * stopping, "use_best_model": False}
             fitted = engine.CatBoost(parameters)
@@ -122,9 +123,13 @@ class CatBoostModel(TextModel):
                 fitted.save_model(str(place), format="json")
                 found = parse(place.read_text(encoding="utf-8"))
         except engine.CatBoostError as error:
+            if self.config.device == "gpu":
+                raise no_gpu("CatBoost", _said(error)) from error
             raise ModelError(f"CatBoost cannot fit: {_said(error)}", remedy="mend what it names") from error
-        if valid_rows is not None and stopping is not None:
-            found = self._stopped(found, bordered, y, weight, checked_rows(valid_rows, data.n_rows), stopping)
+        if start is not None:
+            found = replace(found, biases=tuple(start.tolist()))
+        if measured_labels is not None and stopping is not None:
+            found = _stopped(found, measured_labels, bordered.matrix[valid], stopping)
         self._set_text(render(canonicalise(found, self.config.model_dump_json(exclude={"threads"}))))
         return self
 
@@ -154,20 +159,15 @@ class CatBoostModel(TextModel):
         model._set_text(render(canonicalise(parsed)))
         return model
 
-    def export_onnx(self, path: Path) -> None:
-        from trademl.models.onnx import export_trees
-
-        export_trees(ensemble_of(parse(self.text)), self.feature_names, path)
-
-    def trees(self) -> tuple[Tree, ...]:
-        return ensemble_of(parse(self.text)).trees
+    def ensemble(self) -> Ensemble:
+        return ensemble_of(parse(self.text))
 
     @classmethod
     def native(cls, path: Path) -> Native:
         """Read ``path`` as it lies there: CatBoost scores it, in its own float64 sums and on one thread."""
         parsed = parse(read_model_text(path))
         fitted = _opened(path, parsed)
-        return Native(path, parsed.feature_names, ensemble_of(parsed).trees, lambda rows: _raw_scores(fitted, rows, 1))
+        return native_of(path, parsed.feature_names, ensemble_of(parsed), lambda rows: _raw_scores(fitted, rows, 1))
 
     def _open(self, text: str) -> "catboost.CatBoost":
         with tempfile.TemporaryDirectory(prefix="trademl-") as folder:
@@ -175,7 +175,7 @@ class CatBoostModel(TextModel):
             place.write_text(text, encoding="utf-8")
             return _opened(place, parse(text))
 
-    def _score(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _raw(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         return _raw_scores(self._engine(), matrix, self.config.thread_count)
 
     def _checked(self, data: Prepared) -> BorderedData:
@@ -190,14 +190,26 @@ class CatBoostModel(TextModel):
             )
         return data
 
-    def _pool(self, data: BorderedData, y: Floats, weight: Floats | None, rows: NDArray[np.int64]) -> "catboost.Pool":
-        labels = checked_labels(y, rows, data.n_rows, self.config.task)
+    def _labels(self, data: BorderedData, y: Floats, weight: Floats | None, rows: NDArray[np.int64]) -> Labels:
+        labels = checked_labels(y, rows, data.n_rows, self.config.task).astype(np.float64)
         weights = checked_weight(weight, rows, data.n_rows)
-        matrix = data.matrix if len(rows) == data.n_rows else data.matrix[rows]
+        wide = np.ones(len(rows)) if weights is None else weights.astype(np.float64)
+        return Labels(labels, wide, self.config.task)
+
+    def _pool(
+        self,
+        data: BorderedData,
+        labels: Labels,
+        weighted: bool,
+        rows: NDArray[np.int64],
+        start: NDArray[np.float64] | None,
+    ) -> "catboost.Pool":
+        y = labels.y - CLASSES[0] if self.config.task == "three_class" else labels.y
         pool = _catboost().Pool(
-            matrix,
-            label=labels,
-            weight=weights,
+            data.matrix if len(rows) == data.n_rows else data.matrix[rows],
+            label=y.astype(np.float32),
+            weight=labels.weight.astype(np.float32) if weighted else None,
+            baseline=None if start is None else np.tile(start, (len(rows), 1)),
             feature_names=list(self.feature_names),
             thread_count=self.config.thread_count,
         )
@@ -207,29 +219,41 @@ class CatBoostModel(TextModel):
             pool.quantize(input_borders=str(place))
         return pool
 
-    def _stopped(
-        self,
-        found: CatBoostFile,
-        data: BorderedData,
-        y: Floats,
-        weight: Floats | None,
-        rows: NDArray[np.int64],
-        patience: int,
-    ) -> CatBoostFile:
-        """Return the trees up to the best round, when no better one comes for ``patience`` rounds."""
-        weights = checked_weight(weight, rows, data.n_rows)
-        wide = np.ones(len(rows)) if weights is None else weights.astype(np.float64)
-        labels = Labels(
-            checked_labels(y, rows, data.n_rows, self.config.task).astype(np.float64), wide, self.config.task
+
+def _margins_at_start(labels: Labels) -> NDArray[np.float64]:
+    absent = [label for label in CLASSES if label not in labels.y]
+    if absent:
+        raise ModelError(
+            f"none of the {len(labels.y)} train rows has the class {absent[0]}, and CatBoost fits only classes it sees",
+            remedy="widen the dates, or fit lightgbm or xgboost",
         )
-        best = BestRound(patience)
-        matrix = data.matrix[rows]
-        score = np.full(len(rows), found.bias)
-        for tree in ensemble_of(found).trees:
-            score += tree.leaf_value[leaves_reached(tree, matrix)]
-            if best.stop_after(labels.loss(score)):
-                break
-        return replace(found, trees=found.trees[: best.number + 1])
+    return labels.start()
+
+
+def _stopped(found: CatBoostFile, labels: Labels, matrix: NDArray[np.float32], patience: int) -> CatBoostFile:
+    """Return the trees up to the best round, when no better one comes for ``patience`` rounds."""
+    best = BestRound(patience)
+    ensemble = ensemble_of(found)
+    classes = len(found.biases)
+    score = np.tile(np.array(found.biases), (len(matrix), 1))
+    for number, tree in enumerate(ensemble.trees):
+        score[:, number % classes] += tree.leaf_value[leaves_reached(tree, matrix)]
+        whole = number % classes == classes - 1
+        if whole and best.stop_after(labels.loss(score if classes > 1 else score[:, 0])):
+            break
+    return replace(found, trees=found.trees[: best.number + 1])
+
+
+def fit_catboost(
+    X: Any, y: Any, sample_weight: Any = None, params: Params = None
+) -> tuple[CatBoostModel, dict[str, float]]:
+    """Fit a table in one call and return (model, in-sample metrics): see :func:`fit_table` (seed 004, section 7.2)."""
+    return fit_table(CatBoostModel, CatBoostConfig, X, y, sample_weight, params)
+
+
+def predict_catboost(model: CatBoostModel, X: Any) -> NDArray[np.float64]:
+    """Score a table; a DataFrame's columns are taken by name, so their order is free (seed 004, section 7.2)."""
+    return predict_table(model, X)
 
 
 class _Reporter:
@@ -257,7 +281,7 @@ def _opened(path: Path, written: CatBoostFile) -> "catboost.CatBoost":
     try:
         model = engine.CatBoost().load_model(str(path), format="json")
         model.set_leaf_values(np.concatenate([tree.leaf_values for tree in written.trees]))
-        model.set_scale_and_bias(1.0, written.bias)
+        model.set_scale_and_bias(1.0, list(written.biases) if len(written.biases) > 1 else written.biases[0])
         return model
     except engine.CatBoostError as error:
         raise ModelError(f"CatBoost cannot read {path}: {_said(error)}", remedy="train again") from error
@@ -277,4 +301,11 @@ def _catboost() -> ModuleType:
     return module
 
 
-__all__ = ["BorderedData", "CatBoostConfig", "CatBoostModel"]
+__all__ = [
+    "BorderedData",
+    "CatBoostConfig",
+    "CatBoostModel",
+    "export_onnx",
+    "fit_catboost",
+    "predict_catboost",
+]

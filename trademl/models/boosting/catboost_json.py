@@ -1,7 +1,8 @@
 """CatBoost's JSON model: read it, bring it into canonical form, write it back.
 
 Only symmetric trees of number features are read. A symmetric tree asks one question on each level, the same in all its
-nodes, and gives leaf ``b0 + 2 b1 + 4 b2 + ...`` with ``b_i`` 1 when ``x > border`` of question i. Canonical form (see
+nodes, and gives leaf ``b0 + 2 b1 + 4 b2 + ...`` with ``b_i`` 1 when ``x > border`` of question i. With three classes a
+leaf has three values, and counts elsewhere as the leaves of three trees. Canonical form (see
 :mod:`trademl.models.trees`) rounds leaves and bias, says for every feature where a missing value goes, and drops the
 training record (it holds clock times and a random identity). CatBoost reads the result.
 """
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trademl.errors import ModelError
-from trademl.models.base import Task, checked_names
+from trademl.models.base import CLASSES, Task, checked_names
 from trademl.models.trees import Ensemble, Tree, floor_float32
 
 CONFIG_KEY = "trademl_config"
@@ -25,7 +26,10 @@ _DEEPEST = 16
 
 @dataclass(frozen=True)
 class Symmetric:
-    """One tree: for each question its feature and border, and for each leaf its value and the weight of its rows."""
+    """One tree: for each question its feature and border, and for each leaf its value and the weight of its rows.
+
+    With three classes a leaf's three values stand together.
+    """
 
     features: tuple[int, ...]
     borders: tuple[float, ...]
@@ -35,12 +39,15 @@ class Symmetric:
 
 @dataclass(frozen=True)
 class CatBoostFile:
-    """A parsed model. ``nan_right`` says, feature by feature, that a missing value counts as above every border."""
+    """A parsed model. ``nan_right`` says, feature by feature, that a missing value counts as above every border.
+
+    ``biases`` are where the score, or the margins of three classes, start.
+    """
 
     feature_names: tuple[str, ...]
     nan_right: tuple[bool, ...]
     trees: tuple[Symmetric, ...]
-    bias: float
+    biases: tuple[float, ...]
     task: Task = "regression"
     config_json: str | None = None
 
@@ -102,7 +109,7 @@ def render(model: CatBoostFile) -> str:
     )
     return (
         f'{{"model_info":{json.dumps(info)},\n"features_info":{json.dumps({"float_features": features})},\n'
-        f'"scale_and_bias":[1,[{json.dumps(model.bias)}]],\n"oblivious_trees":[\n{trees}]}}\n'
+        f'"scale_and_bias":[1,[{json.dumps(list(model.biases))[1:-1]}]],\n"oblivious_trees":[\n{trees}]}}\n'
     )
 
 
@@ -113,30 +120,39 @@ def canonicalise(model: CatBoostFile, config: str | None = None) -> CatBoostFile
         model: what :func:`parse` gave.
         config: JSON of the family's configuration, to be kept in the file (None keeps what is there).
     """
-    leaves = [_constant_tree(tree.leaf_values) for tree in model.trees]
-    canonical = Ensemble(tuple(leaves), model.bias).canonical()
+    classes = len(model.biases)
+    leaves = [_constant_tree(values) for tree in model.trees for values in _by_class(tree, classes)]
+    canonical = Ensemble(tuple(leaves), model.biases).canonical()
+    rounded = [tree.leaf_value for tree in canonical.trees]
     trees = tuple(
         replace(
             tree,
             borders=tuple(floor_float32(np.array(tree.borders)).tolist()),
-            leaf_values=tuple(rounded.leaf_value.tolist()),
+            leaf_values=tuple(np.column_stack(rounded[at * classes : (at + 1) * classes]).ravel().tolist()),
         )
-        for tree, rounded in zip(model.trees, canonical.trees, strict=True)
+        for at, tree in enumerate(model.trees)
     )
     return replace(
         model,
         trees=trees,
-        bias=canonical.constant,
+        biases=canonical.constants,
         config_json=model.config_json if config is None else config,
     )
 
 
 def ensemble_of(model: CatBoostFile) -> Ensemble:
     """Return the model as ordinary trees, each question repeated in every node of its level."""
-    return Ensemble(tuple(_tree(tree, model.nan_right) for tree in model.trees), model.bias)
+    trees = (
+        _tree(tree, values, model.nan_right) for tree in model.trees for values in _by_class(tree, len(model.biases))
+    )
+    return Ensemble(tuple(trees), model.biases)
 
 
-def _tree(tree: Symmetric, nan_right: Sequence[bool]) -> Tree:
+def _by_class(tree: Symmetric, classes: int) -> list[tuple[float, ...]]:
+    return [tree.leaf_values[number::classes] for number in range(classes)]
+
+
+def _tree(tree: Symmetric, leaf_values: Sequence[float], nan_right: Sequence[bool]) -> Tree:
     depth = len(tree.features)
     # Nodes by level; a node's place in its level is what the questions above said, the first as the highest bit.
     level = np.repeat(np.arange(depth), 2 ** np.arange(depth))
@@ -155,7 +171,7 @@ def _tree(tree: Symmetric, nan_right: Sequence[bool]) -> Tree:
         left=left,
         right=right,
         nan_left=~np.array(nan_right, dtype=np.bool_)[features],
-        leaf_value=np.array(tree.leaf_values, dtype=np.float64),
+        leaf_value=np.array(leaf_values, dtype=np.float64),
     )
 
 
@@ -187,25 +203,25 @@ def _parsed(document: Mapping[str, Any]) -> CatBoostFile:
     if [int(feature["flat_feature_index"]) for feature in features] != list(range(len(names))):
         raise ValueError("the features are not numbered 0, 1, ...")
     scale, biases = document["scale_and_bias"]
-    if len(biases) != 1:
-        raise _refusal(f"{len(biases)} classes or targets", "use RMSE or Logloss")
-    bias = _finite([biases[0]], "bias")[0]
     record = document["model_info"]
     loss = record.get("params", {}).get("loss_function", {}).get("type")
+    if (loss not in (None, "MultiClass") and len(biases) > 1) or len(biases) not in (1, len(CLASSES)):
+        raise _refusal(f"{len(biases)} classes or targets", "use RMSE, Logloss, or MultiClass with three classes")
     config = record.get(CONFIG_KEY)
     return CatBoostFile(
         feature_names=names,
         nan_right=tuple(feature["nan_value_treatment"] == "AsTrue" for feature in features),
         trees=tuple(
-            _symmetric(at, tree, len(names), float(scale)) for at, tree in enumerate(document["oblivious_trees"])
+            _symmetric(at, tree, len(names), float(scale), len(biases))
+            for at, tree in enumerate(document["oblivious_trees"])
         ),
-        bias=bias,
-        task="binary" if loss == "Logloss" else "regression",
+        biases=_finite(biases, "bias"),
+        task="three_class" if len(biases) > 1 else "binary" if loss == "Logloss" else "regression",
         config_json=None if config is None else str(config),
     )
 
 
-def _symmetric(number: int, tree: Mapping[str, Any], features: int, scale: float) -> Symmetric:
+def _symmetric(number: int, tree: Mapping[str, Any], features: int, scale: float, classes: int) -> Symmetric:
     splits = tree["splits"] or []
     if any(split["split_type"] != "FloatFeature" for split in splits):
         raise _refusal(f"a question that is not about a number (tree {number})", "encode categories as numbers")
@@ -214,7 +230,8 @@ def _symmetric(number: int, tree: Mapping[str, Any], features: int, scale: float
         raise ValueError(f"tree {number}: a feature beyond the {features}")
     values = _finite([scale * value for value in tree["leaf_values"]], f"tree {number}: leaf")
     weights = _finite(tree["leaf_weights"], f"tree {number}: weight")
-    if len(chosen) > _DEEPEST or len(values) != 2 ** len(chosen) or len(weights) != len(values):
+    leaves = 2 ** min(len(chosen), _DEEPEST)
+    if len(chosen) > _DEEPEST or len(values) != classes * leaves or len(weights) != leaves:
         raise ValueError(f"tree {number}: {len(values)} leaves and {len(weights)} weights for {len(chosen)} questions")
     return Symmetric(chosen, _finite([split["border"] for split in splits], f"tree {number}: border"), values, weights)
 

@@ -25,6 +25,14 @@ def check_stopping(early_stopping_rounds: int | None, valid_rows: Rows | None) -
         )
 
 
+def no_gpu(engine: str, said: str) -> ModelError:
+    """Return the refusal of an engine that cannot train on a graphics card here; ``said`` is why."""
+    return ModelError(
+        f"device is gpu, and {engine} cannot train on one here: {said}",
+        remedy=f"set `device: cpu`, or install a {engine} with GPU support on a machine with a card and its driver",
+    )
+
+
 def refuse_infinite(X: NDArray[np.float32], feature_names: Sequence[str]) -> None:
     """Refuse training features that are infinite, for engines that find no bins for them; missing is NaN.
 

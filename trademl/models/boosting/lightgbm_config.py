@@ -5,10 +5,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from trademl.models.base import Task
+from trademl.models.base import CLASSES, Task
 from trademl.models.boosting.constraints import BoostingConfig, monotone_signs
 
-OBJECTIVES: dict[Task, tuple[str, str]] = {"regression": ("regression", "l2"), "binary": ("binary", "binary_logloss")}
+OBJECTIVES: dict[Task, tuple[str, str]] = {
+    "regression": ("regression", "l2"),
+    "binary": ("binary", "binary_logloss"),
+    "three_class": ("multiclass", "multi_logloss"),
+}
 """Task -> LightGBM objective and the metric of early stopping."""
 
 QUANTISED_LEVELS = 4
@@ -21,7 +25,10 @@ class LightGBMConfig(BoostingConfig):
 
     Row and column samples are drawn anew every tree (``subsample`` every ``subsample_freq`` trees; 0 draws none).
     ``quantised_gradients`` trains on gradients rounded to 4 levels: a little faster, less accurate on noisy labels.
-    ``threads`` (0: all cores) changes no result. ``monotone``: see :class:`BoostingConfig`.
+    With uneven sample weights leave it off (measured, LightGBM 4.7: a correlation with the label of 0.65 fell to 0.648
+    without weights, and to -0.09 with weights from 0.1 to 3).
+    ``threads`` (0: all cores) changes no result. ``monotone`` and ``device``: see :class:`BoostingConfig`; with three
+    classes every round has a tree for each.
     """
 
     kind: Literal["lightgbm"] = "lightgbm"
@@ -64,6 +71,8 @@ class LightGBMConfig(BoostingConfig):
         signs = {"monotone_constraints": monotone_signs(self.monotone, feature_names)} if self.monotone else {}
         return {
             **signs,
+            **({"num_class": len(CLASSES)} if self.task == "three_class" else {}),
+            **({"device_type": "gpu"} if self.device == "gpu" else {}),
             **self.binning(),
             "objective": objective,
             "metric": metric,

@@ -5,18 +5,16 @@ The text is a header of ``key=value`` lines, one block per tree and a tail. Cano
 threads) and adds one header line, ``trademl_config``. Any LightGBM still reads the result.
 """
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trademl.errors import ModelError
-from trademl.models.base import checked_names
-from trademl.models.trees import Ensemble, Tree, clear_zero_zone, floor_float32, grid_exponent, round_to_grid
+from trademl.models.base import CLASSES, Task
+from trademl.models.trees import Ensemble, Tree, clear_zero_zone, floor_float32, round_to_grid
 
 ZERO_ZONE = np.float32(1e-35)
 """LightGBM reads features with |x| <= 1e-35f as 0 when it predicts (``kZeroThreshold``)."""
@@ -45,6 +43,14 @@ class LightGBMText:
     def config_json(self) -> str | None:
         """The family configuration that trademl wrote into the header, if it did."""
         return self.header.get(CONFIG_KEY)
+
+    @property
+    def task(self) -> Task:
+        """What the objective fits; one that is unknown, or several classes of another kind, count as regressions."""
+        words = self.header.get("objective", "").split()
+        if words[:1] == ["binary"]:
+            return "binary"
+        return "three_class" if words == ["multiclass", f"num_class:{len(CLASSES)}"] else "regression"
 
 
 def parse(text: str) -> LightGBMText:
@@ -91,7 +97,7 @@ def render(model: LightGBMText) -> str:
     return f"tree\n{head}\n{''.join(blocks)}{_END}\n\nfeature_importances:\n{tail}"
 
 
-def trees_of(model: LightGBMText) -> list[Tree]:
+def ensemble_of(model: LightGBMText) -> Ensemble:
     """Return the model's trees.
 
     Raises:
@@ -99,9 +105,14 @@ def trees_of(model: LightGBMText) -> list[Tree]:
     """
     if "average_output" in model.header:
         raise _refusal("a random forest (average_output): its mean is not a sum of leaves", "use boosting=gbdt")
-    if int(model.header["num_tree_per_iteration"]) != 1:
-        raise _refusal(f"{model.header['num_class']} classes", "use a regression or binary objective")
-    return [_tree(number, block) for number, block in enumerate(model.blocks)]
+    per_round = len(CLASSES) if model.task == "three_class" else 1
+    if int(model.header["num_tree_per_iteration"]) != per_round or len(model.blocks) % per_round:
+        raise _refusal(
+            f"{model.header['num_class']} classes, {len(model.blocks)} trees and the objective "
+            f"{model.header.get('objective', 'unknown')}",
+            "use a regression or binary objective, or multiclass with three classes",
+        )
+    return Ensemble(tuple(_tree(number, block) for number, block in enumerate(model.blocks)), (0.0,) * per_round)
 
 
 def canonicalise(text: str, config: str | None = None) -> str:
@@ -112,42 +123,19 @@ def canonicalise(text: str, config: str | None = None) -> str:
         config: JSON of the family's configuration, stored in the header (None keeps what is there).
 
     Raises:
-        ModelError: see :func:`parse` and :func:`trees_of`.
+        ModelError: see :func:`parse` and :func:`ensemble_of`.
     """
     model = parse(text)
-    trees = trees_of(model)
-    k = grid_exponent([tree.leaf_value for tree in trees])
+    ensemble = ensemble_of(model)
+    k = ensemble.grid()
     blocks = []
-    for tree, block in zip(trees, model.blocks, strict=True):
+    for tree, block in zip(ensemble.trees, model.blocks, strict=True):
         changed: dict[str, str] = {"leaf_value": _numbers(round_to_grid(tree.leaf_value, k))}
         if len(tree.feature):
             changed["threshold"] = _numbers(clear_zero_zone(floor_float32(tree.threshold), ZERO_ZONE))
         blocks.append({**block, **changed})
     header = dict(model.header) if config is None else {**model.header, CONFIG_KEY: config}
     return render(replace(model, header=header, blocks=tuple(blocks)))
-
-
-def export_onnx(model_text: str, feature_names: Sequence[str], path: Path) -> None:
-    """Write the canonical form of a model text as ONNX to ``path``, atomically; the same model gives the same bytes.
-
-    Raises:
-        ModelError: ``feature_names`` are not the model's own in its order, or the model cannot be exported bit-equal
-            (categorical splits, linear leaves, random forests, several classes, zeros read as missing).
-    """
-    from trademl.models.onnx import export_trees
-
-    model = parse(canonicalise(model_text))
-    names = checked_names(feature_names)
-    if names != model.feature_names:
-        differing = next(
-            (at for at, pair in enumerate(itertools.zip_longest(names, model.feature_names)) if pair[0] != pair[1]), 0
-        )
-        raise ModelError(
-            f"the {len(names)} feature names are not the model's {len(model.feature_names)}: first difference at "
-            f"position {differing}",
-            remedy="give the names in the order the model was trained on",
-        )
-    export_trees(Ensemble(tuple(trees_of(model))), names, path)
 
 
 def _pairs(lines: list[str]) -> dict[str, str]:

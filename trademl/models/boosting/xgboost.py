@@ -8,6 +8,7 @@ threads. Rows are sampled here for the same reason.
 Reference: Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +32,12 @@ from trademl.models.base import (
     checked_weight,
     training_matrix,
 )
-from trademl.models.boosting.inputs import check_stopping, read_model_text, refuse_infinite
+from trademl.models.boosting.inputs import check_stopping, no_gpu, read_model_text, refuse_infinite
 from trademl.models.boosting.losses import BestRound, Labels, exactly_summable
-from trademl.models.boosting.text_model import TextModel
+from trademl.models.boosting.text_model import TextModel, native_of
 from trademl.models.boosting.xgboost_config import XGBoostConfig
 from trademl.models.boosting.xgboost_json import canonicalise, ensemble_of, parse, render
-from trademl.models.trees import Ensemble, Tree
+from trademl.models.trees import Ensemble
 from trademl.rng import stream
 
 if TYPE_CHECKING:
@@ -80,11 +81,6 @@ class XGBoostModel(TextModel):
     distributions = ("xgboost-cpu", "xgboost")
     config: XGBoostConfig
 
-    @property
-    def n_trees(self) -> int:
-        """Trees in the model: fewer than ``n_rounds`` after early stopping."""
-        return len(parse(self.text).trees)
-
     @classmethod
     def prepare(cls, X: NDArray[np.float32], feature_names: Sequence[str], config: ModelConfig) -> QuantisedData:
         engine = _xgboost()
@@ -123,11 +119,13 @@ class XGBoostModel(TextModel):
         drawn = stream(self.config.seed, "xgboost", "subsample")
         try:
             booster = engine.Booster(self.config.parameters(self.feature_names), known)
+            self._check_device(booster)
             for number in range(self.config.n_rounds):
                 gradient, hessian = labels.derivatives(start + _cached_margins(booster, bins))
                 if self.config.subsample < 1:
                     kept = drawn.random(len(gradient)) < self.config.subsample
-                    gradient, hessian = gradient * kept, hessian * kept
+                    # Transposed, so that three classes lose the same rows as one score.
+                    gradient, hessian = (gradient.T * kept).T, (hessian.T * kept).T
                 booster.boost(bins, number, grad=exactly_summable(gradient), hess=exactly_summable(hessian))
                 if progress is not None:
                     progress(number + 1, self.config.n_rounds)
@@ -139,7 +137,7 @@ class XGBoostModel(TextModel):
         except engine.core.XGBoostError as error:
             raise ModelError(f"XGBoost cannot fit: {_said(error)}", remedy="mend what it names") from error
         config = self.config.model_dump_json(exclude={"threads"})
-        self._set_text(render(canonicalise(parse(raw), start, config)))
+        self._set_text(render(canonicalise(parse(raw), start.tolist(), config)))
         return self
 
     def importances(self) -> dict[str, float]:
@@ -160,7 +158,7 @@ class XGBoostModel(TextModel):
         """
         parsed = parse(text)
         if parsed.config_json is None:
-            config = XGBoostConfig(task=parsed.task, n_rounds=len(parsed.trees))
+            config = XGBoostConfig(task=parsed.task, n_rounds=len(parsed.trees) // len(parsed.bases))
         else:
             try:
                 config = XGBoostConfig.model_validate_json(parsed.config_json)
@@ -170,13 +168,9 @@ class XGBoostModel(TextModel):
         model._set_text(render(canonicalise(parsed)))
         return model
 
-    def export_onnx(self, path: Path) -> None:
-        from trademl.models.onnx import export_trees
-
-        export_trees(Ensemble(self.trees()), self.feature_names, path)
-
-    def trees(self) -> tuple[Tree, ...]:
-        return ensemble_of(parse(self.text)).trees
+    def ensemble(self) -> Ensemble:
+        # The file has the fewest digits that tell float32 numbers apart; the leaf is the number on the grid.
+        return ensemble_of(parse(self.text)).canonical()
 
     @classmethod
     def native(cls, path: Path) -> Native:
@@ -184,7 +178,7 @@ class XGBoostModel(TextModel):
         text = read_model_text(path)
         parsed = parse(text)
         booster = _booster(text, 1)
-        return Native(path, parsed.feature_names, ensemble_of(parsed).trees, lambda rows: _margins(booster, rows))
+        return native_of(path, parsed.feature_names, ensemble_of(parsed), lambda rows: _margins(booster, rows))
 
     def _sample(
         self, data: QuantisedData, y: Floats, weight: Floats | None, rows: NDArray[np.int64]
@@ -197,8 +191,17 @@ class XGBoostModel(TextModel):
     def _open(self, text: str) -> "xgboost.Booster":
         return _booster(text, self.config.threads)
 
-    def _score(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _raw(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         return _margins(self._engine(), matrix)
+
+    def _check_device(self, booster: "xgboost.Booster") -> None:
+        """Refuse a card that is not there: XGBoost itself would train on the processor instead."""
+        if self.config.device == "cpu":
+            return
+        if not _xgboost().build_info().get("USE_CUDA"):
+            raise no_gpu("XGBoost", "this build has no CUDA (the package xgboost has it, xgboost-cpu has not)")
+        if json.loads(booster.save_config())["learner"]["generic_param"]["device"] == "cpu":
+            raise no_gpu("XGBoost", "it finds no card")
 
     def _checked(self, data: Prepared) -> QuantisedData:
         if not isinstance(data, QuantisedData):

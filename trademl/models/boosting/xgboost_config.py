@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from trademl.models.base import Task
+from trademl.models.base import CLASSES, Task
 from trademl.models.boosting.constraints import BoostingConfig, monotone_signs
 from trademl.models.boosting.xgboost_json import OBJECTIVES
 
@@ -16,8 +16,9 @@ class XGBoostConfig(BoostingConfig):
     """Parameters of one XGBoost fit.
 
     ``min_child_weight`` is the least sum of second derivatives in a leaf: of weights for a regression, of weight times
-    p(1 - p) for a binary task. ``max_depth`` 0 is no limit, and ``max_leaves`` 0 too. Rows (``subsample``) and columns
-    are drawn anew every tree. ``threads`` (0: all cores) changes no result.
+    p(1 - p) for a binary task, of weight times 2 p(1 - p) for each of three classes, which have a tree each in every
+    round. ``max_depth`` 0 is no limit, and ``max_leaves`` 0 too. Rows (``subsample``) and columns are drawn anew every
+    tree. ``threads`` (0: all cores) changes no result.
     """
 
     kind: Literal["xgboost"] = "xgboost"
@@ -43,6 +44,8 @@ class XGBoostConfig(BoostingConfig):
         objective = _OBJECTIVE_OF[self.task]
         return {
             **({"monotone_constraints": f"({','.join(map(str, signs))})"} if any(signs) else {}),
+            **({"num_class": len(CLASSES)} if self.task == "three_class" else {}),
+            **({"device": "cuda"} if self.device == "gpu" else {}),
             "objective": objective,
             "base_score": float(OBJECTIVES[objective][1]),
             "tree_method": "hist",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trademl.errors import ModelError
-from trademl.models.base import Task, checked_names
+from trademl.models.base import CLASSES, Task, checked_names
 from trademl.models.trees import Ensemble, Tree
 
 CONFIG_KEY = "trademl_config"
@@ -23,6 +23,7 @@ CONFIG_KEY = "trademl_config"
 OBJECTIVES: dict[str, tuple[Task, str]] = {
     "reg:squarederror": ("regression", "0E0"),
     "binary:logistic": ("binary", "5E-1"),
+    "multi:softprob": ("three_class", "0E0"),
 }
 """Objective -> task, and the ``base_score`` whose margin is 0."""
 
@@ -61,12 +62,15 @@ class Node:
 
 @dataclass(frozen=True)
 class XGBoostFile:
-    """A parsed model: ``base`` is added to the sum of leaves; ``trees`` are nodes, the root first."""
+    """A parsed model: ``bases``, one or with three classes three, are added to the sums of leaves.
+
+    ``trees`` are nodes, the root first; with three classes, in turn one of each.
+    """
 
     version: tuple[int, ...]
     objective: str
     feature_names: tuple[str, ...]
-    base: float
+    bases: tuple[float, ...]
     trees: tuple[tuple[Node, ...], ...]
     config_json: str | None = None
 
@@ -91,9 +95,15 @@ def parse(text: str) -> XGBoostFile:
 
 
 def render(model: XGBoostFile) -> str:
-    """Write a model as XGBoost's JSON, one tree a line; ``base`` must be 0."""
-    if model.base:
-        raise ModelError(f"base score {model.base:g} is not folded in", remedy="canonicalise first")
+    """Write a model as XGBoost's JSON, one tree a line; ``bases`` must be 0."""
+    if any(model.bases):
+        raise ModelError(f"the base score {model.bases} is not folded in", remedy="canonicalise first")
+    classes, count = len(model.bases), len(model.trees)
+    loss = (
+        {"reg_loss_param": {"scale_pos_weight": "1"}}
+        if classes == 1
+        else {"softmax_multiclass_param": {"num_class": str(classes)}}
+    )
     head = {
         "attributes": {} if model.config_json is None else {CONFIG_KEY: model.config_json},
         "feature_names": list(model.feature_names),
@@ -101,17 +111,16 @@ def render(model: XGBoostFile) -> str:
         "learner_model_param": {
             "base_score": OBJECTIVES[model.objective][1],
             "boost_from_average": "0",
-            "num_class": "0",
+            "num_class": "0" if classes == 1 else str(classes),
             "num_feature": str(len(model.feature_names)),
             "num_target": "1",
         },
-        "objective": {"name": model.objective, "reg_loss_param": {"scale_pos_weight": "1"}},
+        "objective": {"name": model.objective, **loss},
     }
-    count = len(model.trees)
     booster = {
         "gbtree_model_param": {"num_parallel_tree": "1", "num_trees": str(count)},
-        "iteration_indptr": list(range(count + 1)),
-        "tree_info": [0] * count,
+        "iteration_indptr": list(range(0, count + 1, classes)),
+        "tree_info": [number % classes for number in range(count)],
     }
     trees = ",\n".join(
         json.dumps(_written(number, nodes, len(model.feature_names))) for number, nodes in enumerate(model.trees)
@@ -122,27 +131,33 @@ def render(model: XGBoostFile) -> str:
     )
 
 
-def canonicalise(model: XGBoostFile, offset: float = 0.0, config: str | None = None) -> XGBoostFile:
+def canonicalise(model: XGBoostFile, offsets: Sequence[float] | None = None, config: str | None = None) -> XGBoostFile:
     """Return the canonical form of a model; canonical models come back unchanged.
 
     Args:
         model: what :func:`parse` gave.
-        offset: to be added to every score, beside ``model.base``.
+        offsets: to be added to every score, or to each margin, beside ``model.bases`` (None adds nothing).
         config: JSON of the family's configuration, to be kept in the file (None keeps what is there).
     """
     trees = ensemble_of(model).trees
-    first = replace(trees[0], leaf_value=trees[0].leaf_value + (model.base + offset))
-    canonical = Ensemble((first, *trees[1:])).canonical()
+    zeros = (0.0,) * len(model.bases)
+    firsts = tuple(
+        replace(tree, leaf_value=tree.leaf_value + (base + offset))
+        for tree, base, offset in zip(trees, model.bases, zeros if offsets is None else offsets, strict=False)
+    )
+    canonical = Ensemble((*firsts, *trees[len(firsts) :]), zeros).canonical()
     changed = []
     for nodes, tree in zip(model.trees, canonical.trees, strict=True):
         values = iter(tree.leaf_value.tolist())
         changed.append(tuple(replace(node, condition=next(values)) if node.left == _LEAF else node for node in nodes))
-    return replace(model, base=0.0, trees=tuple(changed), config_json=model.config_json if config is None else config)
+    return replace(
+        model, bases=zeros, trees=tuple(changed), config_json=model.config_json if config is None else config
+    )
 
 
 def ensemble_of(model: XGBoostFile) -> Ensemble:
     """Return the model as trees that go left on ``x <= threshold``: one float32 below XGBoost's ``x < threshold``."""
-    return Ensemble(tuple(_tree(nodes) for nodes in model.trees), model.base)
+    return Ensemble(tuple(_tree(nodes) for nodes in model.trees), model.bases)
 
 
 def _tree(nodes: Sequence[Node]) -> Tree:
@@ -174,25 +189,34 @@ def _parsed(document: Mapping[str, Any]) -> XGBoostFile:
     objective = str(learner["objective"]["name"])
     if booster["name"] != "gbtree":
         raise _refusal(f"a {booster['name']} booster", "use booster=gbtree")
-    if int(parameters["num_class"]) > 1 or int(parameters.get("num_target", 1)) > 1:
-        raise _refusal("several classes or targets", "use a regression or binary objective")
     if objective not in OBJECTIVES:
         raise _refusal(f"the objective {objective}", f"use one of {', '.join(OBJECTIVES)}")
+    classes = len(CLASSES) if OBJECTIVES[objective][0] == "three_class" else 1
+    if max(1, int(parameters["num_class"])) != classes or int(parameters.get("num_target", 1)) > 1:
+        raise _refusal(
+            f"{parameters['num_class']} classes and {parameters.get('num_target', 1)} targets",
+            "use a regression or binary objective, or multi:softprob with three classes",
+        )
     names = checked_names([str(name) for name in learner["feature_names"]])
     trees = booster["model"]["trees"]
     declared = int(booster["model"]["gbtree_model_param"]["num_trees"])
     if int(parameters["num_feature"]) != len(names) or declared != len(trees) or not trees:
         raise ValueError(f"{len(trees)} trees of {declared} and {len(names)} names of {parameters['num_feature']}")
-    score = float(str(parameters["base_score"]).strip("[]"))
-    margin = score if objective == "reg:squarederror" else math.log(score / (1 - score))
-    if not math.isfinite(margin):
-        raise ValueError(f"base score {score}")
+    in_turn = [number % classes for number in range(len(trees))]
+    if classes > 1 and ([int(number) for number in booster["model"]["tree_info"]] != in_turn or len(trees) % classes):
+        raise _refusal(
+            "trees that are not of each class in turn", "use num_parallel_tree=1, multi_strategy=one_output_per_tree"
+        )
+    scores = [float(part) for part in str(parameters["base_score"]).strip("[]").split(",")]
+    margins = [math.log(score / (1 - score)) if objective == "binary:logistic" else score for score in scores]
+    if not all(map(math.isfinite, margins)) or len(margins) not in (1, classes):
+        raise ValueError(f"base score {parameters['base_score']}")
     config = learner.get("attributes", {}).get(CONFIG_KEY)
     return XGBoostFile(
         version=tuple(int(part) for part in document["version"]),
         objective=objective,
         feature_names=names,
-        base=margin,
+        bases=tuple(margins * classes) if len(margins) < classes else tuple(margins),
         trees=tuple(_nodes(number, tree, len(names)) for number, tree in enumerate(trees)),
         config_json=None if config is None else str(config),
     )

@@ -58,6 +58,7 @@ sums_20 as (
 sums as (
     select
         *,
+        {{ sector_code('sector') }} as sector_code,
         {%- for total in ['index_sum', 'index_squares', 'return_squares', 'market_products'] %}
         {{ total }}_20 + lag({{ total }}_20, 20) over history + lag({{ total }}_20, 40) over history
             as {{ total }}_60{{ ',' if not loop.last }}

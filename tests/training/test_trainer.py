@@ -1,0 +1,69 @@
+"""The steps of a run, one at a time."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.training.market import small_config, with_barriers
+from trademl.artifacts.run_folder import RunFolder
+from trademl.config.home import Home
+from trademl.config.reading import load_section
+from trademl.sleeves.equities import EQUITIES, EquitiesConfig, train
+from trademl.training.trainer import Trainer
+from trademl.warehouse.read import read_snapshot
+
+
+def test_the_steps_by_hand_are_the_run(market: Home) -> None:
+    """Prepare, audit, train, evaluate and finish leave the files of `train`, byte for byte but for what has a clock."""
+    config = load_section(small_config(market), EquitiesConfig)
+    with read_snapshot(market) as snapshot:
+        trainer = Trainer(market, snapshot, EQUITIES, config)
+        data = trainer.prepare_data()
+        audited = trainer.audit()
+        assert trainer.build_model().feature_names == data.feature_names
+        validated = trainer.train()
+        trainer.finish(validated, trainer.evaluate(validated), audited)
+        name, folder = trainer.prepared.run_id, trainer.folder.path
+    by_hand = RunFolder(folder).verify().files
+    again = train(market, config, mlflow=False)
+    assert (again.run_id, again.already_trained) == (name, True)
+    assert {"checkpoints/model.onnx", "metrics/metrics.json", "card.md", "predictions/splits.parquet"} <= set(by_hand)
+    assert trainer.prepared.run_id == folder.name
+
+
+def test_early_stopping_ends_in_the_median_number_of_rounds(market: Home) -> None:
+    """Splits stop on their own tails; the final model has as many rounds as the median split, fitted on all rows."""
+    model = {"kind": "lightgbm", "n_rounds": 60, "num_leaves": 7, "min_data_in_leaf": 20, "learning_rate": 0.3}
+    model |= {"early_stopping_rounds": 3, "threads": 1}
+    result = train(market, load_section(small_config(market, model=model), EquitiesConfig), mlflow=False)
+    kept = [
+        json.loads(path.read_text())["rounds"] for path in sorted((result.path / "checkpoints").glob("split_*.json"))
+    ]
+    assert all(1 <= rounds < 60 for rounds in kept)
+    summary = RunFolder(result.path).manifest().summary
+    assert summary["rounds"] == max(1, round(float(np.median(kept))))
+
+
+@pytest.mark.parametrize("kind", ["lightgbm", "xgboost", "catboost"])
+def test_three_classes_end_to_end(market: Home, kind: str) -> None:
+    """A triple-barrier run has accuracy beside the majority class, precision and recall per class, and a proved graph
+    with probabilities."""
+    with_barriers(market)
+    model = {"kind": kind, "n_rounds": 12, "threads": 1}
+    config = load_section(small_config(market, label="tb", task="three_class", model=model), EquitiesConfig)
+    result = train(market, config, mlflow=False)
+    classes = result.metrics["classes"]
+    assert [one["label"] for one in classes[0]["classes"]] == [-1, 0, 1]
+    assert all(path["accuracy"] > path["majority"] for path in classes)
+    assert result.metrics["summary"]["rank_ic"]["mean"] > 0.2
+    parity = json.loads((result.path / "metrics" / "parity.json").read_text())
+    assert (parity["mismatches"], parity["max_abs_difference"]) == (0, 0.0)
+    assert (result.path / "metrics" / "classes.csv").read_text().count("\n") == 1 + 3 * len(classes)
+    assert "three_class" in (result.path / "card.md").read_text()
+
+
+def test_economics_are_those_of_the_daily_returns(market: Home) -> None:
+    """Without marts there are none, and the run says nothing of them."""
+    result = train(market, load_section(small_config(market), EquitiesConfig), mlflow=False)
+    assert result.economics == {}
