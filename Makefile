@@ -27,7 +27,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY ?= PASSIVE
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help venv demo test lint lint-py lint-sql parse unit docs docs-check bench published leaks studies proofs clean distclean
+.PHONY: help venv demo test lint lint-py lint-sql parse unit docs docs-check bench bench-models published leaks studies proofs clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,6 +108,12 @@ docs-check: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev ## Time the splitter (beside skfolio and purgedcv), the audit, scoring and queries
 	@$(BIN)/python -m benchmarks
 	@$(BIN)/python -m benchmarks.cpcv --venv .venv-bench
+
+bench-models: $(VENV)/.installed-dev ## Time cross-validation, prove ONNX parity, re-enact the seed script (needs HOME_DIR=a built home)
+	@$(BIN)/python -m benchmarks.cv_speed --home "$(HOME_DIR)"
+	@$(BIN)/python -m benchmarks.onnx_parity --home "$(HOME_DIR)"
+	@$(BIN)/python -m benchmarks.seed003 --home "$(HOME_DIR)"
+	@$(BIN)/python -m benchmarks.bad_configs
 
 published: $(VENV)/.installed-dev ## Reproduce the published figures: expected, got, difference
 	@$(BIN)/python -m benchmarks.published

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -98,6 +99,9 @@ def test_runs_side_by_side(trained: Trained, tmp_path: Path, monkeypatch: pytest
     assert f"wrote {picture}" in result.stderr
     document = strict(command(trained.home, monkeypatch, "compare", trained.run_id, other, "--format", "json"))
     assert document["paired"][0]["dates"] == int(pair[3])
+    at = next(number for number, line in enumerate(lines) if line.strip().startswith("rank IC of path"))
+    shown = [[float(cell) for cell in line.split()[1:]] for line in lines[at + 1 : at + 1 + len(document["paths"])]]
+    np.testing.assert_allclose(shown, document["paths"], atol=5e-5)
 
 
 def test_other_labels_are_told_apart(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

@@ -114,6 +114,7 @@ def test_the_tables_add_up() -> None:
     [
         ({"task": "top_bottom"}, 0.0, 0.5),
         ({"task": "top_bottom"}, math.log(3), 0.75),
+        ({"task": "three_class", "target": "demeaned"}, -0.5, 0.25),
         ({"task": "regression", "target": "rank"}, 0.2, 0.7),
         ({"task": "regression", "target": "rank"}, 0.6, 1.0),
         # The other fold is off by 2 everywhere: a score of 2 is one standard deviation above 0.

@@ -141,6 +141,8 @@ def test_only_fields_that_differ_are_shown(trained: Trained) -> None:
     assert found.differences["model.penalty"] == ("-", "1.0")
     assert all(name.startswith(("model.", "versions.")) for name in found.differences)
     assert found.numbers["rank_ic"] == tuple(one.metrics["rank_ic"] for one in found.runs)
+    # The mean over the paths is what the runs themselves state.
+    assert np.mean(found.paths, axis=0) == pytest.approx(found.numbers["rank_ic"])
     (pair,) = found.paired
     assert (pair.run_id, pair.against) == (other, trained.run_id)
     # Where every path has every date, the mean of the differences is the difference of the means.

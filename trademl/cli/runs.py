@@ -179,6 +179,9 @@ def describe_comparison(found: "Comparison") -> list[str]:
     measures = [["measure", *names]]
     measures += [[name, *(number(value, ".5g") for value in row)] for name, row in found.numbers.items()]
     lines += ["", "mean over paths; long-short portfolio net of cost", aligned(measures), ""]
+    by_path = [["rank IC of path", *names]]
+    by_path += [[str(at), *(number(value, "+.4f") for value in row)] for at, row in enumerate(found.paths)]
+    lines += [aligned(by_path), ""]
     if found.paired:
         place = {one.run.run_id: name for name, one in _zipped(names, found)}
         rows = [["daily rank IC", "dates", "difference", "t", "better on", "correlation"]]
@@ -210,6 +213,7 @@ def comparison_document(found: "Comparison") -> dict[str, Any]:
         "runs": [one.run.run_id for one in found.runs],
         "differences": {name: list(row) for name, row in found.differences.items()},
         "numbers": {name: [_finite(value) for value in row] for name, row in found.numbers.items()},
+        "paths": [[_finite(value) for value in row] for row in found.paths],
         "paired": [{name: _finite(value) for name, value in pair.__dict__.items()} for pair in found.paired],
     }
 

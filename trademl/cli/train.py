@@ -219,7 +219,7 @@ class Bars:
 
 def show(home: "Home", result: "RunResult") -> None:
     """Print the table of paths, where the run lies, and what to do next."""
-    from trademl.training.report import path_table
+    from trademl.training.report import class_table, path_table
 
     if result.already_trained:
         click.echo(f"already trained: {result.run_id} (same data, same configuration)")
@@ -234,6 +234,10 @@ def show(home: "Home", result: "RunResult") -> None:
     paths = len(result.metrics["paths"])
     click.echo(f"rank IC {rank['mean']:+.4f} over {paths} path{'s' if paths > 1 else ''}", nl=False)
     click.echo(f", std {rank['std']:.4f}, {rank['min']:+.4f} to {rank['max']:+.4f}" if paths > 1 else "")
+    if result.metrics.get("classes"):
+        accuracy, majority = (result.metrics["summary"][name]["mean"] for name in ("accuracy", "majority"))
+        click.echo(f"accuracy {accuracy:.4f}, of the most frequent class alone {majority:.4f}")
+        click.echo(aligned(class_table(result.metrics["classes"])))
     for strategy, worth in result.economics.items():
         click.echo(
             f"{strategy.replace('_', '-'):<12}net Sharpe {worth.annualised_sharpe:+.2f}, "

@@ -147,11 +147,14 @@ def uncalibrated(
 ) -> tuple[FloatArray, str]:
     """Return P(label > 0) as the raw score itself would state it, and how; ``config`` is that of the run.
 
-    Log-odds become their logistic, a centred rank the middle of its scale plus itself. An expected label is taken with
-    normal errors around it, whose size is the root mean squared difference of label and score in the other folds.
+    Log-odds become their logistic, a centred rank the middle of its scale plus itself, and an expected class, in
+    [-1, 1], likewise. An expected label is taken with normal errors around it, whose size is the root mean squared
+    difference of label and score in the other folds.
     """
     if config.get("task") == "top_bottom":
         return sigmoid(score), "the model's own probability of the top class"
+    if config.get("task") == "three_class":
+        return np.clip(0.5 + 0.5 * score, 0.0, 1.0), "one half plus half the expected class"
     if config.get("target") == "rank":
         return np.clip(0.5 + score, 0.0, 1.0), "one half plus the centred rank"
     spread = cross_fitted(

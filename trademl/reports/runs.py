@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any, Literal
 
 import duckdb
@@ -108,12 +109,14 @@ class Comparison:
         runs: in the order asked for.
         differences: field -> its value in each run, for fields that are not the same in all of them.
         numbers: measure -> its value in each run, NaN where it has none.
+        paths: of each backtest path the mean rank IC of each run, NaN where a run has no such path.
         paired: of every other run with the first one's label.
     """
 
     runs: tuple[RunSummary, ...]
     differences: dict[str, tuple[str, ...]]
     numbers: dict[str, tuple[float, ...]]
+    paths: tuple[tuple[float, ...], ...]
     paired: tuple[Paired, ...]
 
 
@@ -217,6 +220,7 @@ def compare(con: duckdb.DuckDBPyConnection, home: Home, run_ids: Sequence[str]) 
         runs=runs,
         differences=_differences([_facts(run) for run in runs]),
         numbers={name: tuple(run.numbers().get(name, math.nan) for run in runs) for name in names},
+        paths=tuple(zip_longest(*(_paths(run.run) for run in runs), fillvalue=math.nan)),
         paired=tuple(
             paired(run, first, daily[run.run.run_id], daily[first.run.run_id])
             for run in runs[1:]
@@ -333,6 +337,10 @@ def _fit_seconds(run: FinishedRun) -> float:
     except (OSError, KeyError, ValueError):
         return math.nan
     return sum(seconds) if seconds else math.nan
+
+
+def _paths(run: FinishedRun) -> list[float]:
+    return [float(row["rank_ic"] or "nan") for row in _rows(run, "metrics/paths.csv")]
 
 
 def _rows(run: FinishedRun, name: str) -> list[dict[str, str]]:

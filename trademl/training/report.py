@@ -1,6 +1,7 @@
 """The page and the pictures of a run: card.md, and four plots."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,6 +92,8 @@ def write_card(
     aim = f"{config.task} on the {config.target} target"
     if config.task == "top_bottom":
         aim = f"top against bottom {config.tail_fraction:.0%} of each date"
+    if config.task == "three_class":
+        aim = "which barrier is met first: 1 the profit, -1 the stop, 0 neither"
     lags = max(data.horizon - 1, 0)
     brier, base = calibration.metrics["brier"], calibration.metrics["brier_of_base_rate"]
     text = f"""# {folder.run_id}
@@ -124,7 +127,7 @@ The score averaged over paths, against the label that starts some sessions later
 
 {markdown(decile_table(evaluation.deciles))}
 
-## Features that matter
+{_class_section(evaluation)}## Features that matter
 
 {markdown(features)}
 
@@ -197,7 +200,34 @@ def draw_deciles(axes: "Axes", deciles: Sequence[QuantileMean]) -> None:
     axes.set(title="Mean label by decile", xlabel="decile of the score", xticks=[d.quantile for d in deciles])
 
 
+def class_table(paths: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return precision, recall and F1 of each class, means over the paths (``classes`` of metrics.json), as text."""
+    rows = [["class", "rows", "predicted", "precision", "recall", "F1"]]
+    for at, one in enumerate(paths[0]["classes"]):
+        mean = {name: float(np.mean([path["classes"][at][name] for path in paths])) for name in one}
+        counts = [f"{mean[name]:,.0f}" for name in ("support", "predicted")]
+        rows.append(
+            [str(one["label"]), *counts, *(_number(mean[name], ".4f") for name in ("precision", "recall", "f1"))]
+        )
+    return rows
+
+
+def _class_section(evaluation: Evaluation) -> str:
+    if not evaluation.classes:
+        return ""
+    accuracy, majority = (evaluation.summary[name]["mean"] for name in ("accuracy", "majority"))
+    return f"""## Classes
+
+Accuracy {accuracy:.4f}, where always saying the most frequent class has {majority:.4f}; means over the paths.
+
+{markdown(class_table([asdict(path) for path in evaluation.classes]))}
+
+"""
+
+
 def _unit(config: TrainingConfig) -> str:
+    if config.task == "three_class":
+        return "expected classes, P(1) - P(-1)"
     if config.task == "top_bottom":
         return f"log-odds of ending in the top rather than the bottom {config.tail_fraction:.0%} of the date"
     return {
