@@ -22,7 +22,7 @@ from trademl.artifacts.files import sha256_file, write_atomic
 from trademl.models.base import BaseModel, ModelConfig, Prepared
 from trademl.training.config import Binning
 from trademl.training.dataset import TrainingData
-from trademl.training.fit import Fitter
+from trademl.training.fit import Fitter, return_memory
 from trademl.training.splits import Splitter, path_of_row, split_number
 from trademl.validation.metrics import information_coefficient
 from trademl.validation.splits import Split
@@ -212,6 +212,7 @@ def _finished(fitter: Fitter, splitter: Splitter, numbers: Sequence[int], folder
     pool = joblib.Parallel(n_jobs=jobs, backend="threading")
     for start in range(0, len(numbers), jobs):
         yield from pool(joblib.delayed(work)(number) for number in numbers[start : start + jobs])
+        return_memory()
 
 
 def predict_rows(model: BaseModel, X: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float64]:

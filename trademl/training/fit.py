@@ -1,6 +1,8 @@
 """One fit of a run's model: on which rows, on whose bins, stopped by which tail; the same for splits and the end."""
 
+import ctypes
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -84,4 +86,14 @@ class Fitter:
             if self.prepared is None:
                 names = self.data.feature_names
                 self.prepared = model_class(self.model.kind).prepare(self.data.X, names, self.model)
+                return_memory()
             return self.prepared
+
+
+def return_memory() -> None:
+    """Give freed memory back to the system where the C library is glibc, which keeps what each thread has freed.
+
+    On 800,000 rows that was 100 MB after binning and as much for each fit at work.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -206,7 +206,10 @@ class LightGBMModel(TextModel):
     ) -> "lightgbm.Dataset":
         labels = checked_labels(y, rows, binned.n_rows, self.config.task)
         weights = checked_weight(weight, rows, binned.n_rows)
-        subset = binned.dataset.subset(rows.tolist()).construct()
+        subset = binned.dataset.subset([])
+        # Not through `subset`, which keeps two lists of Python integers: 40 bytes a row.
+        subset.used_indices = rows.astype(np.int32)  # type: ignore[assignment]
+        subset.construct()
         subset.set_label(labels + 1 if self.config.task == "three_class" else labels)
         subset.set_weight(weights)
         return subset
