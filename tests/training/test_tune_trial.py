@@ -4,17 +4,15 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from tests.training.panels import panel
 from trademl.models.ridge import RidgeConfig
-from trademl.schema import BATCHES
 from trademl.training.config import ValidationConfig
 from trademl.training.cross_validate import CrossValidation, Silent, cross_validate
 from trademl.training.evaluate import evaluate
 from trademl.training.splits import make_splitter
-from trademl.training.tune_trial import Outcome, oof_table, outcome_document, outcome_of, path_rank_ics
+from trademl.training.tune_trial import Outcome, outcome_document, outcome_of, path_rank_ics
 
 
 @pytest.fixture(scope="module")
@@ -35,30 +33,6 @@ def test_a_path_without_a_ranking_has_no_value(validated: CrossValidation) -> No
     """Constant scores have no coefficient on any date."""
     flat = CrossValidation(np.ones_like(validated.scores), validated.split_of, validated.splits, None, 0)
     assert all(math.isnan(value) for value in path_rank_ics(panel(), flat))
-
-
-def test_predictions_have_the_columns_of_the_table(validated: CrossValidation) -> None:
-    """Every path's row is there once, with its own score and split, in the columns of preds.oof."""
-    data = panel()
-    table = oof_table("equities", "run-1", data, validated)
-    assert table.column_names == list(BATCHES["preds.oof"].columns)
-    assert table.num_rows == 3 * len(data)
-    paths = table["path_id"].to_numpy()
-    for path in range(3):
-        rows = table.filter(pa.array(paths == path))
-        np.testing.assert_array_equal(rows["yhat"].to_numpy(), validated.scores[path])
-        np.testing.assert_array_equal(rows["split_id"].to_numpy(), validated.split_of[path])
-        np.testing.assert_array_equal(rows["y"].to_numpy(), data.value)
-        assert rows["entity"].to_pylist() == [data.entities[code] for code in data.spans.entity]
-    assert set(table["run_id"].to_pylist()) == {"run-1"}
-
-
-def test_rows_that_a_path_does_not_test_are_left_out(validated: CrossValidation) -> None:
-    """Walk-forward's first window has no prediction."""
-    split_of = validated.split_of.copy()
-    split_of[0, :100] = -1
-    partly = CrossValidation(validated.scores, split_of, validated.splits, None, 0)
-    assert oof_table("equities", "r", panel(), partly).num_rows == 3 * len(panel()) - 100
 
 
 def test_an_outcome_reads_back_from_json() -> None:

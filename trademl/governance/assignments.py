@@ -7,7 +7,7 @@ split) pairs, and two integers a row here; rows with the same labels mostly shar
 few bytes and SQL groups them at once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,17 @@ def write_assignments(path: Path, splits: Iterable[Split], n_rows: int) -> Path:
     Raises:
         SplitError: as :func:`encode_splits`.
     """
-    columns = encode_splits(splits, n_rows)
+    return write_columns(path, encode_splits(splits, n_rows))
+
+
+def write_columns(path: Path, columns: Mapping[str, NDArray[Any]]) -> Path:
+    """Write columns as :func:`encode_splits` gives them, and others beside them; return ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(path)
     try:
         with duckdb.connect() as con:
             con.execute("set enable_progress_bar = false")
-            con.register("columns", columns)
+            con.register("columns", dict(columns))
             con.table("columns").write_parquet(str(temporary), compression="zstd")
         commit_file(temporary, path)
     finally:

@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trademl.artifacts.files import commit_file, temporary_beside
 from trademl.errors import ConfigError, SplitError
-from trademl.governance.assignments import encode_splits
+from trademl.governance.assignments import encode_splits, write_columns
 from trademl.models.stacking.blend import Blend
 from trademl.models.stacking.config import StackConfig
 from trademl.models.stacking.fit import fit_blend
@@ -140,19 +139,7 @@ def write_meta_assignments(path: Path, splitter: CombinatorialPurgedCV, data: Tr
         used = np.full(len(data), UNUSED, dtype=np.int16)
         used[split.train] = input_splits(splitter, split.split_id)[folds[split.train]]
         columns[f"input_{split.split_id}"] = used
-    import duckdb
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(path)
-    try:
-        with duckdb.connect() as con:
-            con.execute("set enable_progress_bar = false")
-            con.register("columns", columns)
-            con.table("columns").write_parquet(str(temporary), compression="zstd")
-        commit_file(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return write_columns(path, columns)
 
 
 @dataclass(frozen=True, eq=False)

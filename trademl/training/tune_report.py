@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from trademl.artifacts.files import write_atomic
 from trademl.artifacts.provenance import library_versions
+from trademl.clock import sql_utc
 from trademl.governance.gate import Evidence, PromotionPolicy, luck_of
 from trademl.governance.ledger import trials_of
 from trademl.governance.returns import aligned, predictions_shown, recorded_runs, register_references, series
@@ -22,7 +23,8 @@ from trademl.lake.layout import layout_of
 from trademl.training.config import TrainingConfig
 from trademl.training.cross_validate import CrossValidation
 from trademl.training.evaluate import plain
-from trademl.training.tune_trial import RETURNS_MART, Outcome, TrialRunner, oof_table
+from trademl.training.oof import oof_table
+from trademl.training.tune_trial import RETURNS_MART, Outcome, TrialRunner
 from trademl.validation.pbo import probability_of_overfitting
 from trademl.validation.sharpe import probabilistic_sharpe_ratio, return_moments
 
@@ -198,7 +200,7 @@ def _references(runner: TrialRunner, best: str, count: int, notes: list[str]) ->
     )
     con, layout = runner.snapshot.con, layout_of(runner.home)
     try:
-        with predictions_shown(con, oof_table(runner.sleeve.name, best, data, rows)):
+        with predictions_shown(con, oof_table(runner.sleeve.name, best, data, rows, sql_utc(runner.now()))):
             return register_references(
                 layout, con, run_id=best, sleeve=runner.sleeve.name, label=data.label, count=count, now=runner.now
             )

@@ -19,7 +19,7 @@ import numpy as np
 
 from trademl.artifacts.files import write_atomic
 from trademl.artifacts.run_folder import RunFolder, run_id
-from trademl.clock import Clock
+from trademl.clock import Clock, sql_utc
 from trademl.config.home import Home
 from trademl.errors import ArtifactError, LockedError, ModelError
 from trademl.governance.ledger import begin_attempt, latest_attempt, record_events, record_trial, trial_id
@@ -34,6 +34,7 @@ from trademl.training.config import SleeveTables, TrainingConfig
 from trademl.training.cross_validate import CrossValidation, Progress, SplitResult, cross_validate
 from trademl.training.dataset import TrainingData
 from trademl.training.evaluate import plain
+from trademl.training.oof import oof_table
 from trademl.training.splits import Splitter
 from trademl.training.trainer import engines
 from trademl.training.tune_passes import passes_of
@@ -240,7 +241,7 @@ class TrialRunner:
         if RETURNS_MART not in self.snapshot.manifest.views or name in recorded_runs(layout):
             return
         sleeve, label = self.sleeve.name, self.data.label
-        with predictions_shown(con, oof_table(sleeve, name, self.data, validated)):
+        with predictions_shown(con, oof_table(sleeve, name, self.data, validated, sql_utc(self.now()))):
             try:
                 record_run_returns(layout, con, run_id=name, sleeve=sleeve, label=label, now=self.now)
             except ArtifactError:
@@ -307,39 +308,6 @@ def path_rank_ics(data: TrainingData, validated: CrossValidation) -> list[float]
         defined = daily[np.isfinite(daily)]
         found.append(float(defined.mean()) if len(defined) else math.nan)
     return found
-
-
-def oof_table(sleeve: str, run: str, data: TrainingData, validated: CrossValidation) -> Any:
-    """Return the predictions of all paths as an Arrow table with the columns of ``preds.oof``."""
-    import pyarrow as pa
-
-    names = pa.array(list(data.entities))
-    parts = []
-    for path_id, (scores, split_of) in enumerate(zip(validated.scores, validated.split_of, strict=True)):
-        rows = np.flatnonzero(split_of >= 0)
-
-        def constant(value: str, count: int = len(rows)) -> Any:
-            return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, dtype=np.int8)), pa.array([value]))
-
-        parts.append(
-            pa.table(
-                {
-                    "sleeve": constant(sleeve),
-                    "entity": pa.DictionaryArray.from_arrays(pa.array(data.spans.entity[rows].astype(np.int32)), names),
-                    "dt": pa.array(data.dates[rows]),
-                    "horizon": pa.array(np.full(len(rows), data.horizon, dtype=np.int32)),
-                    "label": constant(data.label),
-                    "run_id": constant(run),
-                    "path_id": pa.array(np.full(len(rows), path_id, dtype=np.int32)),
-                    "split_id": pa.array(split_of[rows].astype(np.int32)),
-                    "yhat": pa.array(scores[rows]),
-                    "y": pa.array(data.value[rows]),
-                    "label_end": pa.array(data.label_end[rows]),
-                    "scored_at": pa.nulls(len(rows), pa.timestamp("us")),
-                }
-            )
-        )
-    return pa.concat_tables(parts)
 
 
 def _seconds(results: Sequence[SplitResult], began: float) -> float:
