@@ -15,6 +15,7 @@ from trademl.sleeves.equities import EQUITIES
 from trademl.training.config import ValidationConfig
 from trademl.training.cross_validate import CrossValidation, Silent, cross_validate
 from trademl.training.final import calibrate, compiled_sql, fit_final, write_features
+from trademl.training.fit import Fitter
 from trademl.training.splits import make_splitter
 from trademl.validation.calibration import apply, from_dict
 from trademl.validation.residuals import ResidualTable
@@ -36,8 +37,8 @@ def validated(tmp_path: Path) -> CrossValidation:
 def test_the_final_model_is_fitted_on_every_row_and_proved(folder: RunFolder) -> None:
     """The stored text is a fit on all rows; ONNX scores every row of the panel and the golden vectors alike."""
     data = panel()
-    final = fit_final(folder, data, MODEL, None)
     expected = LightGBMModel(MODEL, data.feature_names).fit(data.X, data.target, weight=data.weight)
+    final = fit_final(folder, data, Fitter(data, MODEL).fit(np.arange(len(data))))
     assert (folder.path / "checkpoints" / "model.txt").read_text() == expected.text
     session = ScoringSession(folder.path / "checkpoints" / "model.onnx")
     np.testing.assert_array_equal(session.predict(data.X), expected.predict(data.X))

@@ -12,9 +12,9 @@ from trademl.config.reading import load_section
 from trademl.errors import ModelError
 from trademl.models.registry import model_class
 from trademl.sleeves.equities import EquitiesConfig, train
-from trademl.training import run as run_module
 from trademl.training.config import TrainingConfig
 from trademl.training.run import RunResult
+from trademl.training.trainer import engines
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "lightgbm": {"n_rounds": 8, "num_leaves": 7, "min_data_in_leaf": 20},
@@ -79,7 +79,7 @@ def test_a_monotone_run_is_a_run_of_its_own(market: Home) -> None:
 @pytest.mark.parametrize("kind", sorted(FAMILIES))
 def test_a_runs_name_depends_on_its_own_engine_only(kind: str) -> None:
     """Installing another family's engine does not rename the runs of this one."""
-    named = run_module._engines(kind)
+    named = engines(kind)
     assert {"numpy", "machine"} < set(named)
     others = {name for other in FAMILIES if other != kind for name in model_class(other).distributions}
     assert not set(named) & others

@@ -60,7 +60,9 @@ def test_three_classes_end_to_end(market: Home, kind: str) -> None:
     parity = json.loads((result.path / "metrics" / "parity.json").read_text())
     assert (parity["mismatches"], parity["max_abs_difference"]) == (0, 0.0)
     assert (result.path / "metrics" / "classes.csv").read_text().count("\n") == 1 + 3 * len(classes)
-    assert "three_class" in (result.path / "card.md").read_text()
+    card = (result.path / "card.md").read_text()
+    assert "which barrier is met first" in card
+    assert f"Accuracy {result.metrics['summary']['accuracy']['mean']:.4f}" in card
 
 
 def test_economics_are_those_of_the_daily_returns(market: Home) -> None:
