@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from trademl.artifacts.files import sha256_file, write_atomic
 from trademl.models.base import BaseModel, ModelConfig, Prepared
+from trademl.models.softmax import expected_class
 from trademl.training.config import Binning
 from trademl.training.dataset import TrainingData
 from trademl.training.fit import Fitter, return_memory
@@ -263,7 +264,7 @@ def _fit_split(
 
 def _score(predicted: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the score of predictions: themselves, or the expected class of three probabilities."""
-    return predicted if predicted.ndim == 1 else predicted[:, 2] - predicted[:, 0]
+    return predicted if predicted.ndim == 1 else expected_class(predicted)
 
 
 def _read_checkpoint(folder: Path, split: Split, data: TrainingData) -> tuple[SplitResult, NDArray[np.float64]] | None:
