@@ -2,11 +2,11 @@
 {% macro momentum_features(windows) -%}
     {%- set features = [] -%}
     {%- for n in windows -%}
-        {%- do features.append({
-            'name': 'momentum_' ~ n ~ 'd', 'family': 'momentum', 'window': n, 'unit': 'return', 'lookback': n, 'quantum': '1e-12',
-            'formula': 'exp(L[t] - L[t-' ~ n ~ ']) - 1', 'sources': 'close, dividend_amount, split_coefficient',
-            'sql': 'case when ' ~ has_history(n) ~ ' then exp(' ~ from_fixed('log_index - log_index_' ~ n) ~ ') - 1 end'
-        }) -%}
+        {%- do features.append(feature(
+            name='momentum_' ~ n ~ 'd', family='momentum', window=n, unit='return', lookback=n, quantum='1e-12',
+            formula='exp(L[t] - L[t-' ~ n ~ ']) - 1', sources='close, dividend_amount, split_coefficient',
+            sql='case when ' ~ has_history(n) ~ ' then exp(' ~ from_fixed('log_index - log_index_' ~ n) ~ ') - 1 end'
+        )) -%}
     {%- endfor -%}
     {{ return(features) }}
 {%- endmacro %}

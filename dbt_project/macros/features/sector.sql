@@ -33,11 +33,11 @@
 {% macro sector_features() -%}
     {%- set features = [] -%}
     {%- for code, names in gics_sectors().items() -%}
-        {%- do features.append({
-            'name': 'sector_is_' ~ names[0] | lower | replace(' ', '_'), 'family': 'sector', 'window': 1, 'unit': 'none', 'lookback': 0, 'quantum': none,
-            'formula': '1 in the sector ' ~ names[0] ~ ', 0 in another', 'sources': 'sector',
-            'sql': 'cast(sector_code = ' ~ code ~ ' as integer)'
-        }) -%}
+        {%- do features.append(feature(
+            name='sector_is_' ~ names[0] | lower | replace(' ', '_'), family='sector', window=1, unit='none', lookback=0, quantum=none,
+            formula='1 in the sector ' ~ names[0] ~ ', 0 in another', sources='sector',
+            sql='cast(sector_code = ' ~ code ~ ' as integer)'
+        )) -%}
     {%- endfor -%}
     {{ return(features) }}
 {%- endmacro %}

@@ -1,8 +1,4 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='append',
-    pre_hook="{{ delete_from(affected_from()) }}"
-) }}
+{{ config(materialized='feature_table') }}
 
 {%- set features = equities_features() -%}
 {%- set twinned = equities_features_with_twins() %}
@@ -14,6 +10,7 @@ with raw_features as not materialized (
         *,
         rowid as row_id
     from {{ ref('slv_equity_raw_features') }}
+    where date >= {{ block_from() }} and date < {{ block_to() }}
 ),
 
 universe as not materialized (

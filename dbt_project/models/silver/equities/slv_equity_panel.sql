@@ -4,7 +4,7 @@
 -- An epoch begins where a late value becomes effective. Almost every symbol has one epoch only.
 with versions as (
     select * from {{ ref('slv_equity_bar_versions') }}
-    where date >= {{ sessions_before_affected(var('longest_lookback') + 70) }}
+    where date >= {{ or_what_features_need(sessions_before_affected(var('longest_lookback') + 70)) }}
 ),
 
 epoch_starts as (
@@ -137,6 +137,11 @@ bars as (
         {{ to_fixed('ln(low / close)') }} as log_low,
         {{ to_fixed('ln(nullif(volume, 0))') }} as log_raw_volume,
         {{ to_fixed('ln(split_coefficient)') }} as log_split,
+        -- What to add to the log of the price so that it goes on without the action; a suspect session carries no return.
+        case
+            when {{ is_split_mismatch('previous_close') }} then -{{ to_fixed('ln(close / previous_close)') }}
+            else {{ to_fixed('ln(split_coefficient * (1 + dividend_amount / close))') }}
+        end as action,
         cast(round(close * volume) as bigint) as dollar_volume
     from neighboured
 ),
@@ -184,6 +189,8 @@ accumulated as (
     select
         listed.*,
         {{ running_total('coalesce(log_return, 0)', 'history') }} as log_index,
+        {{ running_total('coalesce(action, 0)', 'history') }} as log_action,
+        {{ running_total('coalesce(log_split, 0)', 'history') }} as log_shares,
         log_raw_volume - {{ running_total('coalesce(log_split, 0)', 'history') }} as log_volume,
         cast(row_number() over history as integer) as age,
         cast({{ running_total('is_suspect', 'history') }} as integer) as suspects,
@@ -212,7 +219,12 @@ placed as (
         accumulated.is_present,
         accumulated.session_index >= accumulated.starts_at as is_live,
         accumulated.open,
+        accumulated.high,
+        accumulated.low,
         accumulated.close,
+        accumulated.volume,
+        accumulated.log_action,
+        accumulated.log_shares,
         coalesce(accumulated.log_return, 0) as log_return,
         accumulated.log_gap,
         accumulated.log_open,

@@ -1,10 +1,11 @@
-{{ config(materialized='table', schema='work') }}
+{{ config(materialized='feature_table', schema='work', meta={'serves': 'equities_features'}) }}
 
--- The raw features of the dates that this build replaces.
+-- The raw features of the dates that this build replaces, and those of earlier dates that it fills new columns with.
 {%- set features = equities_features() %}
 
 with panel as (
     select * from {{ ref('slv_equity_panel') }}
+    where date >= {{ sessions_before_block(var('longest_lookback')) }} and date < {{ block_to() }}
 ),
 
 market as (
@@ -29,44 +30,17 @@ joined as (
     left join market on panel.session_index = market.session_index
 ),
 
--- Sums over 20 sessions; a window of 60 is three of them, which is exact because they are integers.
-sums_20 as (
+{% for columns in equities_feature_columns() -%}
+step_{{ loop.index }} as (
     select
         *,
-        lag(log_index, 5) over history as log_index_5,
-        lag(log_index, 20) over history as log_index_20,
-        lag(log_index, 60) over history as log_index_60,
-        lag(log_index, 126) over history as log_index_126,
-        sum(log_index) over last_20 as index_sum_20,
-        sum(cast(log_index as hugeint) * log_index) over last_20 as index_squares_20,
-        sum(cast(log_return as hugeint) * log_return) over last_20 as return_squares_20,
-        sum(cast(log_return as hugeint) * market_return) over last_20 as market_products_20,
-        sum(log_volume) over last_20 as volume_sum_20,
-        sum(cast(log_volume as hugeint) * log_volume) over last_20 as volume_squares_20,
-        count(log_volume) over last_20 as volume_count_20,
-        sum(log_gap) over last_20 as gap_sum_20,
-        sum(cast(log_gap as hugeint) * log_gap) over last_20 as gap_squares_20,
-        count(log_gap) over last_20 as gap_count_20,
-        max(log_index) over last_126 as index_max_126
-    from joined
-    window
-        history as (partition by series_key order by session_index),
-        last_20 as (partition by series_key order by session_index rows between 19 preceding and current row),
-        last_126 as (partition by series_key order by session_index rows between 125 preceding and current row)
-),
-
-sums as (
-    select
-        *,
-        {{ sector_code('sector') }} as sector_code,
-        {%- for total in ['index_sum', 'index_squares', 'return_squares', 'market_products'] %}
-        {{ total }}_20 + lag({{ total }}_20, 20) over history + lag({{ total }}_20, 40) over history
-            as {{ total }}_60{{ ',' if not loop.last }}
+        {%- for name, expression in columns.items() %}
+        {{ expression }} as {{ name }}{{ ',' if not loop.last }}
         {%- endfor %}
-    from sums_20
-    window history as (partition by series_key order by session_index)
+    from {{ 'joined' if loop.first else 'step_' ~ loop.index0 }}
 ),
 
+{% endfor -%}
 raw_features as (
     select
         symbol,
@@ -77,8 +51,8 @@ raw_features as (
         {%- endfor %}
         date,
         known_at
-    from sums
-    where is_live and is_present and date >= {{ replaced_from() }}
+    from step_{{ equities_feature_columns() | length }}
+    where is_live and is_present and date >= {{ block_from() }} and date < {{ block_to() }}
 )
 
 select * from raw_features
