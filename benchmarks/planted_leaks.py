@@ -35,7 +35,8 @@ from trademl.governance.data_audit import Rules, audit_data, audit_matrix, compa
 from trademl.governance.data_audit.history import earlier_build, past_of
 from trademl.lake.reading import Snapshot
 from trademl.sleeves.equities import EQUITIES, EquitiesConfig
-from trademl.training.dataset import load_training, resolve_features, spans_sql
+from trademl.training.dataset import load_training, spans_sql
+from trademl.training.feature_columns import choose_columns
 from trademl.validation.cpcv import CombinatorialPurgedCV
 from trademl.warehouse.read import read_snapshot
 
@@ -126,7 +127,7 @@ def _audited(home: Home, snapshot: Snapshot, leak: Leak | None, folder: Path) ->
     config = EquitiesConfig.model_validate(
         {"features": ["*_rank", *(leak.columns if leak else ())], "model": {"kind": "lightgbm"}}
     )
-    names = resolve_features(con, EQUITIES, config)
+    names = [column.name for column in choose_columns(con, EQUITIES, config)]
     rows = audit_data(con, EQUITIES, LABEL, names, run_id="planted", prices=prices, as_of=as_of)
     rows.append(compare_past(con, EQUITIES, past, run_id="planted"))
     if any(row.violations for row in rows):

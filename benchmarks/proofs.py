@@ -2,9 +2,11 @@
 
     python benchmarks/proofs.py all
     python benchmarks/proofs.py time-machine future-poison
+    python benchmarks/proofs.py time-machine future-poison --tables equities_alpha158,equities_risk --since 2008-01-01
 
-Homes are made in --work (default: a temporary folder); the data is found through TRADEML_REAL_DATA. Every figure is
-printed as it is measured and written to <work>/proofs.json.
+`--tables` switches feature tables on in every home, `--since` leaves earlier bars away. Homes are made in
+--work (default: a temporary folder); the data is found through TRADEML_REAL_DATA. Every figure is printed as it is
+measured and written to <work>/proofs.json.
 """
 
 import argparse
@@ -24,12 +26,16 @@ import duckdb
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("TRADEML_REAL_DATA", REPOSITORY.parent / "shared" / "data")) / "equities"
 CUTOFF = "2015-06-30"
-GRAIN = {
+GRAIN: dict[str, list[str]] = {
     "equities_features": ["symbol", "date"],
     "equities_labels": ["symbol", "date", "label"],
     "equities_regime": ["date"],
 }
-GOLD = tuple(GRAIN)
+"""The gold tables that are compared; `--tables` adds to them."""
+
+_ALWAYS = tuple(GRAIN)
+
+SINCE = ["1999-01-01"]
 
 
 def trademl(home: Path, *arguments: str, now: str | None = None, expect: int = 0) -> str:
@@ -50,32 +56,29 @@ def new_home(folder: Path) -> Path:
     if folder.exists():
         shutil.rmtree(folder)
     subprocess.run([sys.executable, "-m", "trademl", "init", str(folder)], check=True, capture_output=True)
+    wanted = [table for table in GRAIN if table not in _ALWAYS]
+    project = folder / "dbt_project" / "dbt_project.yml"
+    project.write_text(project.read_text().replace("feature_tables: []", f"feature_tables: [{', '.join(wanted)}]"))
     return folder
 
 
 def ingest_reference(home: Path) -> None:
-    """Land membership, sectors and VIX."""
+    """Land membership, sectors, VIX and the Fama-French factors."""
     trademl(home, "ingest", "membership", str(DATA / "index_membership.csv"))
     trademl(home, "ingest", "reference", str(DATA / "sectors_2021.csv"), "--map", "symbol=Symbol")
-    trademl(
-        home,
-        "ingest",
-        "series",
-        str(DATA / "vix_daily.csv"),
-        "--name",
-        "VIX",
-        "--map",
-        "date=DATE",
-        "--map",
-        "value=CLOSE",
-    )
+    series = {"VIX": ("vix_daily.csv", "DATE", "CLOSE")}
+    series |= {name: ("fama_french_5_daily.csv", "date", name) for name in ("mkt_rf", "smb", "hml", "rmw", "cma")}
+    for name, (file, day, value) in series.items():
+        columns = ("--map", f"date={day}", "--map", f"value={value}")
+        trademl(home, "ingest", "series", str(DATA / file), "--name", name, *columns)
 
 
 def panel(home: Path, query: str) -> None:
     """Ingest the result of ``query`` over the real panel ``bars``."""
     staged = home / "bars.parquet"
     con = duckdb.connect()
-    con.execute(f"create view bars as select * from read_parquet('{DATA / 'us_sp500_daily_1999_2018.parquet'}')")
+    source = DATA / "us_sp500_daily_1999_2018.parquet"
+    con.execute(f"create view bars as select * from read_parquet('{source}') where date >= date '{SINCE[0]}'")
     con.execute(f"copy ({query}) to '{staged}' (format parquet)")
     con.close()
     print(trademl(home, "ingest", "equities", str(staged)), flush=True)
@@ -126,11 +129,7 @@ def differing_cells(left: Path, right: Path, table: str, where: str) -> dict[str
     con = duckdb.connect()
     con.execute(f"attach '{left}' as l (read_only)")
     con.execute(f"attach '{right}' as r (read_only)")
-    keys = {
-        "equities_features": ["symbol", "date"],
-        "equities_labels": ["symbol", "date", "label"],
-        "equities_regime": ["date"],
-    }[table]
+    keys = GRAIN[table]
     columns = [row[0] for row in con.execute(f"describe l.gold.{table}").fetchall() if row[0] not in keys]
     on = " and ".join(f"a.{key} = b.{key}" for key in keys)
     cells = " + ".join(f'count_if(a."{c}" is distinct from b."{c}")' for c in columns)
@@ -160,7 +159,7 @@ def up_to(table: str) -> str:
 
 def compare(left: Path, right: Path) -> dict[str, Any]:
     """Compare every gold table up to the cut-off."""
-    return {table: differing_cells(left, right, table, up_to(table)) for table in GOLD}
+    return {table: differing_cells(left, right, table, up_to(table)) for table in GRAIN}
 
 
 def warehouse(home: Path) -> Path:
@@ -217,7 +216,7 @@ def late_correction(work: Path) -> dict[str, Any]:
         ),
         "today": json.loads(trademl(home, "sql", query, "--format", "json")),
     }
-    features = {table: differing_cells(warehouse(base_home(work)), warehouse(home), table, "true") for table in GOLD}
+    features = {table: differing_cells(warehouse(base_home(work)), warehouse(home), table, "true") for table in GRAIN}
     return {**read, "gold_against_the_build_without_the_correction": features}
 
 
@@ -315,7 +314,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("proofs", nargs="+", choices=[*PROOFS, "all"])
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "trademl-proofs")
+    parser.add_argument("--tables", default="", help="feature tables to build and compare too, separated by commas")
+    parser.add_argument("--since", default=SINCE[0], help="first date of the bars that are landed")
     options = parser.parse_args()
+    GRAIN.update({table: ["symbol", "date"] for table in options.tables.split(",") if table})
+    SINCE[0] = options.since
     options.work.mkdir(parents=True, exist_ok=True)
     record = options.work / "proofs.json"
     results = json.loads(record.read_text()) if record.exists() else {}

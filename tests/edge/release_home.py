@@ -1,6 +1,7 @@
 """A server with a built warehouse, a trained run and a signing key: what it takes to publish a release, for real."""
 
 import shlex
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,15 +25,17 @@ def command(home: Home, line: str) -> None:
     assert code in (None, 0), (line, code)
 
 
-def make_server(folder: Path) -> tuple[Home, str]:
-    """Simulate a market, build it, train a small run; return the home and the run's id."""
+def make_server(folder: Path, tables: Sequence[str] = ()) -> tuple[Home, str]:
+    """Simulate a market, build it, with these feature tables, train a small run; return the home and the run's id."""
     make_home(folder, bundle())
     home = Home(folder)
     project = home.dbt_project / "dbt_project.yml"
     text = project.read_text()
     assert "released_sessions: 520" in text
     # Fewer sessions are released than there are, so that the extract is not simply everything.
-    project.write_text(text.replace("released_sessions: 520", f"released_sessions: {RELEASED_SESSIONS}"))
+    text = text.replace("released_sessions: 520", f"released_sessions: {RELEASED_SESSIONS}")
+    assert "feature_tables: []" in text
+    project.write_text(text.replace("feature_tables: []", f"feature_tables: [{', '.join(tables)}]"))
     market = folder / "market"
     options = {"symbols": SYMBOLS, "sessions": SESSIONS, "seed": 3, "planted_ic": 0.1, "start": "2019-01-02"}
     simulate_market(validate_section(options, SimulationConfig, origin="test"), market)
@@ -46,9 +49,16 @@ def make_server(folder: Path) -> tuple[Home, str]:
         command(home, line)
     config = home.configs / "training" / "small.yml"
     command(home, f"train equities --label horizon --k 5 --config {config} --no-mlflow")
+    return home, last_run(home)
+
+
+def last_run(home: Home) -> str:
+    """Return the run that was registered last."""
     with read_snapshot(home) as snapshot:
-        ((run,),) = snapshot.con.execute("select run_id from ops.runs where status = 'registered'").fetchall()
-    return home, run
+        rows = snapshot.con.execute(
+            "select run_id from ops.runs where status = 'registered' order by recorded_at desc limit 1"
+        ).fetchall()
+    return str(rows[0][0])
 
 
 def make_key(folder: Path, lake: Path) -> tuple[Path, str]:

@@ -24,6 +24,32 @@ def test_folder_and_release_give_the_same_bundle(home: Home) -> None:
     assert ours.residuals.to_dict() == theirs.residuals.to_dict()
 
 
+def facts(**more: object) -> bytes:
+    """What scoring.json of the released run says, with more."""
+    told = {"sleeve": "equities", "run_id": RUN, "label": "fwd_5d", "horizon": 5, "entity": "symbol"}
+    return json.dumps({**told, "features_table": "gold.equities_features", **more}).encode()
+
+
+def test_a_model_says_in_which_tables_its_features_lie(home: Home) -> None:
+    """Without a word of others, all lie in one; further tables are listed with what they have."""
+    release = write_release(home, assets={"model/scoring.json": facts()})
+    plain = open_release_bundle(layout_of(home), release)
+    assert (plain.feature_tables, plain.tables) == ({}, ("gold.equities_features",))
+    tables = {"gold.equities_alpha158": ["beta"]}
+    release = write_release(home, seq=2, assets={"model/scoring.json": facts(feature_tables=tables)})
+    wide = open_release_bundle(layout_of(home), release)
+    assert wide.feature_tables == {"gold.equities_alpha158": ("beta",)}
+    assert wide.tables == ("gold.equities_features", "gold.equities_alpha158")
+
+
+@pytest.mark.parametrize("tables", [["gold.x"], "gold.x", {"gold.x": 3}])
+def test_a_damaged_list_of_tables_is_refused(home: Home, tables: object) -> None:
+    """The list of tables is a mapping of lists, or the file is damaged."""
+    release = write_release(home, assets={"model/scoring.json": facts(feature_tables=tables)})
+    with pytest.raises(ArtifactError, match=r"scoring.json of .* is damaged"):
+        open_release_bundle(layout_of(home), release)
+
+
 def test_the_assets_are_those_of_the_contract() -> None:
     """A release names the model's files without their folders."""
     assert sorted(ASSETS.values()) == [

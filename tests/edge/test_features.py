@@ -1,14 +1,18 @@
 """Statements on a device: run in order over a release's tables, for one session, refusing what they cannot compute."""
 
+import json
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import numpy as np
 import pytest
 
-from trademl.edge.features import FeatureSql, Step, compute_features
+from trademl.edge.features import BARS, FeatureSql, Step, bound_memory, compute_features, read_matrix
 from trademl.errors import DataGateError, ModelError, ReleaseError
+from trademl.lake.layout import Layout
 
 FIRST, TODAY = date(2024, 1, 3), date(2024, 1, 4)
 MARKET = Step(
@@ -109,6 +113,77 @@ def test_a_statement_that_does_not_run_is_the_releases_fault(con: duckdb.DuckDBP
 def test_the_document_reads_back() -> None:
     """What a release carries is what was compiled."""
     assert FeatureSql.from_json(SQL.to_json()) == SQL
+    wide = FeatureSql(1, False, (SECOND,), "gold.second", {"gold.third": ("x", "third.gap")})
+    assert FeatureSql.from_json(wide.to_json()) == wide
+
+
+def test_the_document_of_core_features_is_what_it_was() -> None:
+    """A release whose features all lie in the core table says nothing about tables, as before there were others."""
+    assert set(json.loads(SQL.to_json())) == {"lookback", "whole", "steps"}
+
+
+SECOND = Step(
+    "gold.second",
+    """
+    select v.symbol, bars.is_member as in_universe, v.date, cast(v.close * 2 as float) as twice, cast(7 as float) as gap
+    from work.equity_bar_versions as v
+    inner join silver.equity_bars as bars on v.symbol = bars.symbol and v.date = bars.date
+    where v.date = cast(getvariable('first_session') as date)
+    """,
+    append=False,
+)
+
+
+def test_features_of_another_table_are_computed_by_its_own_statements_alone(con: duckdb.DuckDBPyConnection) -> None:
+    """A model on one further table needs neither the core table's statements nor the table."""
+    sql = FeatureSql(1, False, (MARKET, SECOND, REGIME), "gold.second")
+    symbols, X = compute_features(con, sql, TODAY, ["twice"])
+    assert symbols == ("A", "B")
+    assert X.tolist() == [[64.0], [62.0]]
+    tables = {row[0] for row in con.execute("select table_name from information_schema.tables").fetchall()}
+    assert "second" in tables
+    assert "equities_features" not in tables
+
+
+def test_features_of_several_tables_stand_side_by_side(con: duckdb.DuckDBPyConnection) -> None:
+    """Each is read where it lies: as listed, as its own name says, or in the table with the universe."""
+    sql = FeatureSql(1, False, (MARKET, FEATURES, SECOND, REGIME), others={"gold.second": ("twice",)})
+    symbols, X = compute_features(con, sql, TODAY, ["second.gap", "gap", "twice", "previous_level"])
+    assert symbols == ("A", "B")
+    assert X.tolist() == [[7.0, 0.0, 64.0, 102.0], [7.0, -1.0, 62.0, 102.0]]
+
+
+@pytest.mark.parametrize(
+    "change", ["delete from gold.second where symbol = 'B'", "insert into gold.second select * from gold.second"]
+)
+def test_a_table_without_one_row_each_is_refused(con: duckdb.DuckDBPyConnection, change: str) -> None:
+    """A row that another table lacks, or has twice, is no missing value."""
+    sql = FeatureSql(1, False, (MARKET, FEATURES, SECOND, REGIME), others={"gold.second": ("twice",)})
+    compute_features(con, sql, TODAY, ["gap", "twice"])
+    con.execute(change)
+    with pytest.raises(
+        DataGateError, match=r"gold.second has not one row for each of the \d of gold.equities_features"
+    ):
+        read_matrix(con, ["gap", "twice"], TODAY, others=sql.others)
+
+
+def test_a_feature_that_its_table_lacks_is_named_with_the_table(con: duckdb.DuckDBPyConnection) -> None:
+    """The message has the table that was looked in."""
+    sql = FeatureSql(1, False, (MARKET, FEATURES, SECOND, REGIME), others={"gold.second": ("thrice",)})
+    with pytest.raises(ModelError, match=r"gold.second lacks 1 of the 2 features of the model: thrice"):
+        compute_features(con, sql, TODAY, ["gap", "thrice"])
+
+
+def test_a_wide_statement_is_given_more_memory(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    """The limit grows with the longest statement beyond that of the core table, and not below it."""
+    found = []
+    for length in (1_000, 50_000, 120_000):
+        sql = FeatureSql(1, False, (Step("gold.second", "x" * length, append=False),))
+        table = SimpleNamespace(rows=1000, files=[1])
+        bound_memory(con, Layout(tmp_path, tmp_path), SimpleNamespace(tables={BARS: table}), sql)  # type: ignore[arg-type]
+        found.append(con.execute("select current_setting('memory_limit')").fetchall()[0][0])
+    assert found[0] == found[1] == "38.1 MiB"
+    assert found[2] == "138.2 MiB"
 
 
 @pytest.mark.parametrize(
@@ -119,6 +194,7 @@ def test_the_document_reads_back() -> None:
         b"{}",
         b'{"lookback": "x", "whole": false, "steps": []}',
         b'{"lookback": 1, "whole": false, "steps": [{}]}',
+        b'{"lookback": 1, "whole": false, "steps": [], "others": []}',
         b"\xff",
     ],
 )

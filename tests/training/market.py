@@ -137,3 +137,43 @@ def with_barriers(home: Home) -> None:
         "from gold.equities_samples where label = 'fwd_5d'",
         build_id="barriers",
     )
+
+
+def with_second_table(home: Home) -> None:
+    """Add the feature table gold.equities_second (slow, fast, and a noise of its own) and a catalogue of both tables.
+
+    The definition of a column is the sha256 of its name, so that a test can pin it.
+    """
+    change(
+        home,
+        "create table gold.equities_second as select symbol, in_universe, "
+        "case when symbol <> 'S05' then (signal * 2)::float end as slow, (signal + 1)::float as fast, "
+        "0.5::float as noise, date, known_at from gold.equities_features order by date, symbol",
+        "create table gold.feature_catalogue as select table_name, name, sha256(name) as sql_sha256, true as is_built "
+        "from (values ('equities_features', ['signal', 'noise', 'signal_rank', 'noise_rank']), "
+        "('equities_second', ['slow', 'fast', 'noise']), ('equities_third', ['far', 'fast'])) as t(table_name, names), "
+        "unnest(names) as u(name)",
+        build_id="second",
+    )
+
+
+def write_set(home: Home, name: str, features: list[str], **fields: object) -> Path:
+    """Write a feature set over the tables of :func:`with_second_table` and return its path."""
+    import hashlib
+
+    import yaml
+
+    stem, _, version = name.rpartition("_v")
+    definitions = {one: hashlib.sha256(one.rpartition(".")[2].encode()).hexdigest() for one in features}
+    document: dict[str, object] = {
+        "name": stem,
+        "version": int(version),
+        "description": "for tests",
+        "features": features,
+        "definitions": definitions,
+        **fields,
+    }
+    path = home.configs / "features" / f"{name}.yml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    return path

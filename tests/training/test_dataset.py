@@ -7,7 +7,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from tests.training.market import FEATURES, change, with_barriers
+from tests.training.market import FEATURES, change, with_barriers, with_second_table
 from trademl.config.home import Home
 from trademl.config.reading import validate_section
 from trademl.errors import ConfigError, DataGateError
@@ -15,7 +15,6 @@ from trademl.sleeves.equities import EQUITIES, EquitiesConfig
 from trademl.training.dataset import (
     TrainingData,
     load_training,
-    resolve_features,
     resolve_label,
     session_range,
     spans_sql,
@@ -175,25 +174,64 @@ def test_the_hash_is_of_the_data_alone(market: Home) -> None:
     assert load(market).data_hash != hashes[0]
 
 
-def test_patterns_choose_features_in_the_order_of_the_table(market: Home) -> None:
-    """A pattern stands for its columns in table order, a name for itself, and nothing is taken twice."""
-    with read_snapshot(market) as snapshot:
-        found = resolve_features(snapshot.con, EQUITIES, config(features=["noise", "*_rank", "n*"]))
-    assert found == ("noise", "signal_rank", "noise_rank")
-
-
 def test_wrong_names_are_refused_with_the_nearest(market: Home) -> None:
-    """A feature, a symbol or a label that does not exist is an error that says what there is."""
+    """A symbol or a label that does not exist is an error that says what there is."""
     with read_snapshot(market) as snapshot:
-        with pytest.raises(ConfigError, match="did you mean signal_rank"):
-            resolve_features(snapshot.con, EQUITIES, config(features=["signl_rank"]))
-        with pytest.raises(ConfigError, match="is none of the 4 features"):
-            resolve_features(snapshot.con, EQUITIES, config(features=["sector"]))
         with pytest.raises(ConfigError, match="labels are fwd_5d, ret_1d"):
             resolve_label(snapshot.con, EQUITIES, config(label="fwd_9d"))
         assert resolve_label(snapshot.con, EQUITIES, config(label="ret_1d")) == "ret_1d"
     with pytest.raises(ConfigError, match="symbols: S0X"):
         load(market, symbols=["S01", "S0X"])
+
+
+def test_features_of_another_table_stand_beside_those_of_the_core(market: Home) -> None:
+    """The rows are those of the training table; each cell is the other table's of the same symbol and date."""
+    with_second_table(market)
+    chosen = ["equities_second.slow", "signal", "equities_second.fast"]
+    data, alone = load(market, features=chosen), load(market, features=["signal"])
+    expected = rows(
+        market,
+        "select t.symbol, t.date, s.slow, t.signal, s.fast from gold.equities_training t "
+        "join gold.equities_second s using (symbol, date) where label = 'fwd_5d' order by t.date, t.symbol",
+    )
+    assert data.feature_names == ("slow", "signal", "equities_second.fast")
+    cells = np.array([[np.nan if cell is None else cell for cell in row[2:]] for row in expected], dtype=np.float32)
+    assert np.isnan(cells[:, 0]).any()
+    np.testing.assert_array_equal(data.X, cells)
+    np.testing.assert_array_equal(data.X[:, 1], alone.X[:, 0])
+    for name in ("target", "weight", "dates", "label_end", "regime"):
+        np.testing.assert_array_equal(getattr(data, name), getattr(alone, name))
+
+
+def test_a_table_that_is_behind_is_refused(market: Home) -> None:
+    """A feature table without some of the training rows is an error that names it, no matrix with holes."""
+    with_second_table(market)
+    change(market, "delete from gold.equities_second where date >= date '2020-03-02'", build_id="behind")
+    with pytest.raises(DataGateError, match=r"gold.equities_second lacks \d+ of the training rows.* 2020-03-02"):
+        load(market, features=["equities_second.fast"])
+
+
+def test_a_row_that_a_table_has_twice_is_refused(market: Home) -> None:
+    """A grain that does not hold would multiply rows; it is an error and no traceback."""
+    with_second_table(market)
+    change(market, "insert into gold.equities_second select * from gold.equities_second limit 1", build_id="twice")
+    with pytest.raises(DataGateError, match="has a row twice"):
+        load(market, features=["equities_second.fast"])
+
+
+def test_a_row_is_known_when_all_of_its_tables_know_it(market: Home) -> None:
+    """The leakage audit sees the latest of the known times of the tables that features come from."""
+    with_second_table(market)
+    change(
+        market,
+        "update gold.equities_second set known_at = known_at + interval 3 day where symbol = 'S03'",
+        build_id="late",
+    )
+    data = load(market, features=["signal", "equities_second.fast"])
+    found = rows(market, f"select * from {spans_sql(EQUITIES, config(), 'fwd_5d', (), data.columns)} order by row_id")
+    late = {row[1] for row in found if row[4] > row[5]}
+    assert late == {"S03"}
+    assert len(found) == len(data)
 
 
 def test_no_rows_is_an_error_that_says_where_to_look(market: Home) -> None:

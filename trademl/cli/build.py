@@ -28,12 +28,14 @@ def build(
 ) -> None:
     """Build bronze, silver and gold with dbt, run the tests, and publish the snapshot that readers use.
 
-    Only the dates that new rows can change are rebuilt. A plain `dbt build` inside dbt_project/ does the same.
+    Only the dates that new rows can change are rebuilt. A plain `dbt build` inside dbt_project/ does the same. Before
+    anything is built the definitions of features are judged, as by `trademl features check`.
     """
     from trademl.config.home import find_home
     from trademl.warehouse.content import content_hashes
     from trademl.warehouse.dbt import NodeResult
     from trademl.warehouse.dbt import build as run_build
+    from trademl.warehouse.feature_check import check_unless_unchanged
 
     started = time.monotonic()
     interactive = sys.stderr.isatty()
@@ -43,6 +45,8 @@ def build(
             click.echo(f"\r\x1b[K  {number:>3} {node.kind} {node.name} {node.status}", nl=False, err=True)
 
     home = find_home()
+    if (home.dbt_project / "dbt_project.yml").is_file():
+        check_unless_unchanged(home)
     report = run_build(
         home,
         as_known_at=as_known_at,

@@ -74,6 +74,7 @@ train.add_command(stacker)
 @click.option("--task", type=click.Choice(["regression", "top_bottom", "three_class"]), help="What is fitted.")
 @click.option("--target", type=click.Choice(["raw", "demeaned", "rank"]), help="Target of a regression.")
 @click.option("--features", type=Names(), help="Feature names or patterns, such as '*_rank,beta_60d'.")
+@click.option("--feature-set", metavar="NAME", help="Instead of them a set of configs/features, such as alpha158_v1.")
 @click.option("--validation", type=click.Choice(["cpcv", "walk_forward"]), help="How predictions are made out of fold.")
 @click.option("--folds", type=int, help="Blocks of sessions.")
 @click.option("--test-folds", type=int, help="Blocks under test in each CPCV split.")
@@ -123,6 +124,7 @@ def read_config(home: "Home", path: Path | None, options: dict[str, Any]) -> "Eq
     """
     from trademl.config.reading import load_section, validate_section
     from trademl.sleeves.equities import EquitiesConfig
+    from trademl.training.config import choose_features
 
     base = load_section(path or home.configs / CONFIG, EquitiesConfig)
     merged = base.model_dump()
@@ -147,6 +149,7 @@ def read_config(home: "Home", path: Path | None, options: dict[str, Any]) -> "Eq
             merged[section][field] = value
         else:
             merged[name] = value
+    choose_features(merged, options)
     if options.get("exclude_not_green"):
         merged["data_gate"]["exclude_not_green"] = True
     return validate_section(merged, EquitiesConfig, origin="command line")

@@ -6,8 +6,8 @@ bit for bit on this machine.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Bundle:
         run_id: the run, which is also the model's id.
         sleeve, label, horizon: what it predicts; the horizon is in sessions.
         features_table, entity: where its features lie, and their entity column.
+        feature_tables: further tables, each with the features that lie in it instead.
         feature_names: the columns, in the model's order.
     """
 
@@ -57,6 +58,12 @@ class Bundle:
     session: ScoringSession
     calibrator: Calibrator
     residuals: ResidualTable
+    feature_tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Every table that scoring reads features from."""
+        return (self.features_table, *self.feature_tables)
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -143,6 +150,7 @@ def _open(place: Callable[[str], Path], run: str, remedy: str) -> Bundle:
             session=session,
             calibrator=from_dict(read_json(CALIBRATOR)),
             residuals=ResidualTable.from_dict(read_json(RESIDUALS)),
+            feature_tables={str(table): tuple(map(str, has)) for table, has in facts.get("feature_tables", {}).items()},
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{SCORING} of {run} is damaged: {error!r}", remedy=remedy) from error

@@ -6,8 +6,8 @@ the server's bit for bit.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Self
 
@@ -27,6 +27,7 @@ REGIME = "gold.equities_regime"
 _VERSIONS = "work.equity_bar_versions"
 _NEEDED = "work.needed_bars"
 _SHOWN = 5
+_PLAIN_STATEMENT = 50_000
 _AGAIN = "pull a release that this version of trademl published"
 
 
@@ -47,11 +48,15 @@ class FeatureSql:
         lookback: how many sessions before it the features of a session read.
         whole: the released bars are all there are: nothing lies before the first of them.
         steps: the statements.
+        table: the table that has the session's universe, and every feature that ``others`` does not list.
+        others: further tables, each with the model's features that lie in it.
     """
 
     lookback: int
     whole: bool
     steps: tuple[Step, ...]
+    table: str = FEATURES
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """Return the document that a release carries as ``sql/features.json``."""
@@ -59,6 +64,9 @@ class FeatureSql:
             "lookback": self.lookback,
             "whole": self.whole,
             "steps": [asdict(step) for step in self.steps],
+            # Left out where all features lie in the table that a release always has.
+            **({"table": self.table} if self.table != FEATURES else {}),
+            **({"others": self.others} if self.others else {}),
         }
         return (json.dumps(document, indent=0) + "\n").encode()
 
@@ -72,8 +80,10 @@ class FeatureSql:
         try:
             document = json.loads(raw.decode())
             steps = [Step(str(one["relation"]), str(one["sql"]), bool(one["append"])) for one in document["steps"]]
-            return cls(int(document["lookback"]), bool(document["whole"]), tuple(steps))
-        except (ValueError, TypeError, KeyError) as error:
+            others = {str(table): tuple(map(str, names)) for table, names in document.get("others", {}).items()}
+            table = str(document.get("table", FEATURES))
+            return cls(int(document["lookback"]), bool(document["whole"]), tuple(steps), table, others)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ReleaseError(f"sql/features.json is no list of steps: {error!r}", remedy=_AGAIN) from error
 
 
@@ -83,7 +93,7 @@ def compute_features(
     """Compute session ``as_of`` on ``con``, a private connection to a release; return symbols and features.
 
     Symbols are the universe of the session in order; features have shape (symbols, names), NaN for NULL. Afterwards
-    ``gold.equities_features`` and ``gold.equities_regime`` exist on ``con``.
+    the feature tables of the statements and ``gold.equities_regime`` exist on ``con``.
 
     Raises:
         DataGateError: the release has no bars of that session, too few sessions before it, or no universe on it.
@@ -108,20 +118,24 @@ def compute_features(
         raise ReleaseError(
             f"the features of {as_of} cannot be computed from this release: {str(error).splitlines()[0]}", remedy=_AGAIN
         ) from error
-    return read_matrix(con, names, as_of)
+    return read_matrix(con, names, as_of, table=sql.table, others=sql.others)
 
 
-def bound_memory(con: duckdb.DuckDBPyConnection, layout: Layout, manifest: Manifest, sessions: int) -> None:
-    """Hold DuckDB to one thread and to what ``sessions`` of the released bars need; what is more spills to the lake.
+def bound_memory(con: duckdb.DuckDBPyConnection, layout: Layout, manifest: Manifest, sql: FeatureSql) -> None:
+    """Hold DuckDB to one thread and to what the statements need of the released bars; what is more spills to the lake.
 
-    40 MB and 250 bytes a bar: measured with 500 symbols to be no slower than without a limit.
+    40 MB and 250 bytes a bar: measured with 500 symbols to be no slower than without a limit. The plan of a wide table
+    takes more than its rows: for each thousand characters of the longest statement beyond 50,000 another 1.5 MB
+    (Alpha158, 119,000 characters: 130 MB are enough for 500 symbols, 167 are given).
     """
     table = manifest.tables[BARS]
-    bars = table.rows * min(1.0, sessions / max(1, len(table.files)))
+    bars = table.rows * min(1.0, sql.lookback / max(1, len(table.files)))
+    longest = max((len(step.sql) for step in sql.steps), default=0)
+    plan = 1.5 * max(0, longest - _PLAIN_STATEMENT) / 1000
     spill = layout.root / ".spill"
     con.execute("set threads = 1")
     con.execute(f"set temp_directory = {quoted(str(spill))}")
-    con.execute(f"set memory_limit = '{40 + int(bars * 250 / 1e6)}MB'")
+    con.execute(f"set memory_limit = '{40 + int(bars * 250 / 1e6 + plan)}MB'")
 
 
 def read_matrix(
@@ -130,40 +144,105 @@ def read_matrix(
     as_of: date,
     *,
     table: str = FEATURES,
+    others: Mapping[str, Sequence[str]] | None = None,
     entity: str = "symbol",
     model: str = "the model",
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """Return the universe of ``as_of`` in order of name, and its features: float32, (entities, names), NaN for NULL.
 
-    The one way in which a model's features are read to be scored, on servers and devices. ``model`` is for messages.
+    The one way in which a model's features are read to be scored, on servers and devices.
+
+    Args:
+        con: a connection to a snapshot, or to a release with computed features.
+        names: the features. One that is written ``table.column`` lies in that table of the schema gold.
+        as_of: the session.
+        table: the table with the universe and with every feature that nothing else is said of.
+        others: further tables, each with the features that lie in it.
+        entity: the entity column of all of them.
+        model: for messages.
 
     Raises:
-        ModelError: the table lacks a feature.
-        DataGateError: it has no row in the universe on that session.
+        ModelError: a table lacks a feature.
+        DataGateError: there is no row in the universe on that session, or another table lacks one of them.
         duckdb.CatalogException: there is no such table.
     """
-    relation, column = qualified(table), identifier(entity)
-    present = {row[0] for row in con.execute(f"describe {relation}").fetchall()}
-    missing = [name for name in names if name not in present]
-    if missing:
-        listed = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
-        raise ModelError(
-            f"{table} lacks {len(missing)} of the {len(names)} features of {model}: {listed}",
-            remedy="build the feature set that the model was trained on, or train on the present one",
-        )
-    columns = ", ".join(f"cast({identifier(name)} as float) as {identifier(name)}" for name in names)
-    found = con.execute(
-        f"select {column}, {columns} from {relation} where date = $day and in_universe order by {column}",
-        {"day": as_of},
-    ).fetchall()
+    source = feature_source(names, table, others or {}, entity)
+    for relation in source.tables:
+        wanted = [name.rpartition(".")[2] for name in names if source.place[name] == relation]
+        _require_columns(con, relation, wanted, len(names), model)
+    columns = ", ".join(f"cast({source.columns[name]} as float)" for name in names)
+    chosen, own = f"{source.relation} where own.date = $day and own.in_universe", f"own.{identifier(entity)}"
+    found = con.execute(f"select {own}, {columns} from {chosen} order by {own}", {"day": as_of}).fetchall()
     if not found:
-        last = con.execute(f"select max(date) from {relation} where in_universe").fetchall()[0][0]
+        last = con.execute(f"select max(date) from {qualified(table)} where in_universe").fetchall()[0][0]
         raise DataGateError(
             f"{table} has no row in the universe on {as_of}; its last session is {last or 'none'}",
             remedy="score a session that it has, or land later bars and `trademl build`, or pull a newer release",
         )
+    if len(source.tables) > 1:
+        missing = con.execute(f"select {source.absent} from {chosen}", {"day": as_of}).fetchall()[0][0]
+        if missing or len({row[0] for row in found}) < len(found):
+            raise DataGateError(
+                f"{', '.join(source.tables[1:])} has not one row for each of the {len(found)} of {table} on {as_of}",
+                remedy="run `trademl build`, so that all feature tables are of one build, or pull a newer release",
+            )
     X = np.array([row[1:] for row in found], dtype=np.float32).reshape(len(found), len(names))
     return tuple(str(row[0]) for row in found), X
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """How a model's features are read.
+
+    Attributes:
+        tables: all of them, the one with the universe first.
+        place: the table of each feature.
+        columns: the SQL that reads each.
+        relation: what follows FROM: the table with the universe as ``own``, the others joined to it.
+        absent: an aggregate that counts the rows that another table lacks.
+    """
+
+    tables: tuple[str, ...]
+    place: Mapping[str, str]
+    columns: Mapping[str, str]
+    relation: str
+    absent: str
+
+
+def feature_source(
+    names: Sequence[str], table: str, others: Mapping[str, Sequence[str]], entity: str = "symbol"
+) -> FeatureSource:
+    """Return how ``names`` are read; the arguments are those of :func:`read_matrix`."""
+    listed = {name: other for other, has in others.items() for name in has}
+    schema, column = table.partition(".")[0], identifier(entity)
+    place = {name: listed.get(name, f"{schema}.{name.rpartition('.')[0]}" if "." in name else table) for name in names}
+    tables = list(dict.fromkeys([table, *place.values()]))
+    alias = {relation: f"features_{number}" if number else "own" for number, relation in enumerate(tables)}
+    joins = "".join(
+        f" left join {qualified(other)} as {alias[other]} "
+        f"on own.{column} = {alias[other]}.{column} and own.date = {alias[other]}.date"
+        for other in tables[1:]
+    )
+    return FeatureSource(
+        tables=tuple(tables),
+        place=place,
+        columns={name: f"{alias[place[name]]}.{identifier(name.rpartition('.')[2])}" for name in names},
+        relation=f"{qualified(table)} as own{joins}",
+        absent=" + ".join(f"count_if({alias[other]}.{column} is null)" for other in tables[1:]) or "0",
+    )
+
+
+def _require_columns(
+    con: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str], total: int, model: str
+) -> None:
+    present = {row[0] for row in con.execute(f"describe {qualified(table)}").fetchall()}
+    missing = [name for name in columns if name not in present]
+    if missing:
+        listed = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+        raise ModelError(
+            f"{table} lacks {len(missing)} of the {total} features of {model}: {listed}",
+            remedy="build the feature set that the model was trained on, or train on the present one",
+        )
 
 
 def _run(con: duckdb.DuckDBPyConnection, step: Step, as_of: date) -> None:

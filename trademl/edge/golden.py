@@ -110,7 +110,7 @@ def check_release(layout: Layout, manifest: Manifest, release: Release) -> None:
         )
     con = connect_files(layout, manifest, threads=1)
     try:
-        bound_memory(con, layout, manifest, sql.lookback)
+        bound_memory(con, layout, manifest, sql)
         found = compute_golden(con, sql, bundle, release.as_of)
     finally:
         con.close()

@@ -160,7 +160,7 @@ def _scored(
     bundle = open_release_bundle(layout, release)
     sql = FeatureSql.from_json(asset_file(layout, release, SQL).read_bytes())
     check_session(con, session, EQUITIES.coverage)
-    bound_memory(con, layout, manifest, sql.lookback)
+    bound_memory(con, layout, manifest, sql)
     symbols, X = compute(con, sql, session, bundle.feature_names)
     regime = read_regime(con, EQUITIES.regimes, session)
     scores = score_rows(bundle, session, symbols, X, regime)
@@ -186,7 +186,8 @@ def _columns(
     columns = {name: X[:, place] for place, name in enumerate(names)}
     others = [name for name in reference.features if name not in columns]
     if others:
-        symbols, found = read_matrix(con, others, scores.as_of)
+        table, tables = scores.bundle.features_table, scores.bundle.feature_tables
+        symbols, found = read_matrix(con, others, scores.as_of, table=table, others=tables)
         if symbols != scores.entities:
             raise SnapshotError(
                 f"the features of {scores.as_of} have other symbols than were scored", remedy="score again"

@@ -235,7 +235,13 @@ def read_features(
     """
     with _snapshot_has_it():
         return read_matrix(
-            con, bundle.feature_names, as_of, table=bundle.features_table, entity=bundle.entity, model=bundle.run_id
+            con,
+            bundle.feature_names,
+            as_of,
+            table=bundle.features_table,
+            others=bundle.feature_tables,
+            entity=bundle.entity,
+            model=bundle.run_id,
         )
 
 

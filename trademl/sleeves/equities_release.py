@@ -22,9 +22,9 @@ from trademl.config.home import Home
 from trademl.config.lake import LakeConfig, read_lake_config
 from trademl.edge.bundle import ASSETS, Bundle, open_bundle
 from trademl.edge.daily import CHALLENGER
-from trademl.edge.features import BARS, FEATURES, MARKET, REGIME, FeatureSql, read_matrix
+from trademl.edge.features import BARS, MARKET, REGIME, FeatureSql, feature_source
 from trademl.edge.golden import GOLDEN, SQL, check_release, golden_values
-from trademl.edge.score import check_session, read_regime
+from trademl.edge.score import check_session, read_features, read_regime
 from trademl.errors import DataGateError, PromotionError, ReleaseError, SnapshotError
 from trademl.governance.router import resolve
 from trademl.lake.export import stored_types, view_columns, write_object
@@ -89,18 +89,18 @@ def publish(
     key = load_private_key(layout.root)
     run, status = _routed(home, run_id, now)
     with read_snapshot(home, now=now) as snapshot:
-        as_of = _session(snapshot, config, now)
         bundle = open_bundle(registered_run(snapshot.con, home, SLEEVE, run)[1])
+        as_of = _session(snapshot, bundle, config, now)
         progress("compiling the features for a device")
-        steps = device_steps(home)
+        steps = device_steps(home, bundle.tables)
         with FileLock(layout.publish_lock, wait=_WAIT):
             progress("extracting tables")
             tables = {name: _extract(snapshot, layout, name) for name in _TABLES}
             progress("noting golden values and the reference of drift")
-            symbols, X = read_matrix(snapshot.con, bundle.feature_names, as_of)
+            symbols, X = read_features(snapshot.con, bundle, as_of)
             regime = read_regime(snapshot.con, REGIME, as_of)
             golden = golden_values(as_of, symbols, bundle.feature_names, X, regime, bundle.session.predict(X))
-            sql = FeatureSql(LOOKBACK, _is_whole(snapshot.con), steps)
+            sql = FeatureSql(LOOKBACK, _is_whole(snapshot.con), steps, bundle.features_table, bundle.feature_tables)
             folder = home.models_artifacts / SLEEVE / bundle.run_id
             documents = {
                 SQL: sql.to_json(),
@@ -161,10 +161,10 @@ def _routed(home: Home, run_id: str | None, now: Clock) -> tuple[str, str]:
     return route.run_id, CHAMPION
 
 
-def _session(snapshot: Snapshot, config: LakeConfig, now: Clock) -> date:
+def _session(snapshot: Snapshot, bundle: Bundle, config: LakeConfig, now: Clock) -> date:
     """Return the snapshot's last session, which must be GREEN and fresh."""
     as_of = snapshot.manifest.as_of
-    missing = [name for name in (*_TABLES, FEATURES, REGIME) if name not in snapshot.manifest.tables]
+    missing = [name for name in (*_TABLES, *bundle.tables, REGIME) if name not in snapshot.manifest.tables]
     if as_of is None or missing:
         raise SnapshotError(
             f"the snapshot has no {missing[0] if missing else 'session'} to release", remedy="run `trademl build`"
@@ -216,16 +216,14 @@ def _reference(con: duckdb.DuckDBPyConnection, bundle: Bundle, as_of: date) -> d
     shape that a rank hides and do not move with the market. The year ends with the month before ``as_of``, so that a
     daily release adds nothing to it.
     """
-    present = list(con.execute(f"describe {FEATURES}").fetchnumpy()["column_name"])
-    shapes = {
-        f"{name.removesuffix(twin)}_dm" for name in bundle.feature_names for twin in _TWINS if name.endswith(twin)
-    }
-    names = [*bundle.feature_names, *sorted(shapes & set(present) - set(bundle.feature_names))]
-    columns = ", ".join(f"cast({identifier(name)} as float) as {identifier(name)}" for name in names)
+    table, others = bundle.features_table, bundle.feature_tables
+    names = [*bundle.feature_names, *_shapes(con, bundle)]
+    source = feature_source(names, table, others, bundle.entity)
+    columns = ", ".join(f"cast({source.columns[name]} as float) as {identifier(name)}" for name in names)
     found = con.execute(
-        f"select date, {columns} from {FEATURES} where in_universe and date < $day and date >= "
-        f"(select coalesce(min(date), $day) from (select distinct date from {FEATURES} where date < $day "
-        f"order by date desc limit {_REFERENCE_SESSIONS})) order by date, symbol",
+        f"select own.date, {columns} from {source.relation} where own.in_universe and own.date < $day and own.date >= "
+        f"(select coalesce(min(date), $day) from (select distinct date from {qualified(table)} where date < $day "
+        f"order by date desc limit {_REFERENCE_SESSIONS})) order by own.date, own.symbol",
         {"day": as_of.replace(day=1)},
     ).fetchnumpy()
     values = {name: np.ma.filled(np.ma.asarray(found[name], dtype=np.float32), np.nan) for name in names}
@@ -239,6 +237,20 @@ def _reference(con: duckdb.DuckDBPyConnection, bundle: Bundle, as_of: date) -> d
         "features": {name: _bins(values[name].astype(np.float64), starts) for name in names},
         "prediction": _bins(scores, starts),
     }
+
+
+def _shapes(con: duckdb.DuckDBPyConnection, bundle: Bundle) -> list[str]:
+    """Return the z-scores behind the model's ranks and within-sector scores, where their tables have them."""
+    source = feature_source(bundle.feature_names, bundle.features_table, bundle.feature_tables)
+    present = {table: set(con.execute(f"describe {qualified(table)}").fetchnumpy()["column_name"])
+               for table in source.tables}  # fmt: skip
+    found: set[str] = set()
+    for name in bundle.feature_names:
+        table, bare = source.place[name], name.rpartition(".")[2]
+        prefix = "" if table == bundle.features_table else f"{table.partition('.')[2]}."
+        shapes = {f"{bare.removesuffix(twin)}_dm" for twin in _TWINS if bare.endswith(twin)}
+        found |= {f"{prefix}{shape}" for shape in shapes & present[table]}
+    return sorted(found - set(bundle.feature_names))
 
 
 def _bins(values: NDArray[np.float64], starts: NDArray[np.int64]) -> dict[str, Any]:

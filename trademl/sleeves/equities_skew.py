@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from trademl.clock import Clock, sql_utc, utc_now
 from trademl.config.home import Home
 from trademl.edge.daily import EQUITIES
-from trademl.edge.features import read_matrix
 from trademl.edge.journal import Journal, find_journals, journal_folder, read_journal
-from trademl.edge.score import open_bundle
+from trademl.edge.score import open_bundle, read_features
 from trademl.errors import ArtifactError, SnapshotError
 from trademl.lake.batches import write_rows
 from trademl.lake.layout import layout_of
@@ -148,7 +147,7 @@ def _replay(con: duckdb.DuckDBPyConnection, home: Home, path: Path) -> SkewRepor
             f"{len(bundle.feature_names)} of {bundle.run_id}",
             remedy="copy the journal again from the device",
         )
-    symbols, X = read_matrix(con, bundle.feature_names, journal.as_of)
+    symbols, X = read_features(con, bundle, journal.as_of)
     columns = [
         compare(name, journal.symbols, _column(journal, place), symbols, X[:, place].astype(np.float64))
         for place, name in enumerate(bundle.feature_names)

@@ -33,7 +33,8 @@ Origin = Literal["asked", "champion", "latest", "fallback", "legacy"]
 CHAMPION = "champion"
 
 _REGISTERED = "registered"
-_AGREE = ("label", "horizon", "task", "target", "features_table", "entity")
+# Not the tables of features: whatever a run reads, it scores the same universe, and the names are compared too.
+_AGREE = ("label", "horizon", "task", "target", "entity")
 _SHOWN = 5
 
 

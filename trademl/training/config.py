@@ -3,12 +3,12 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from trademl.config.reading import Section
 from trademl.models.base import ModelConfig
@@ -81,7 +81,9 @@ class TrainingConfig(Section):
         target: of a regression: the label's value, less its mean over the date's cross-section, or its average-tie rank
             there, centred, in (-0.5, 0.5).
         weight: the column of sample weights.
-        features: names or patterns such as ``*_rank``, in order; a pattern takes the table's column order.
+        features: names or patterns such as ``*_rank``, in order; a pattern takes the table's column order. Columns of
+            another feature table than the sleeve's own have its name before theirs: ``equities_alpha158.*``.
+        feature_set: instead of ``features``, a set of configs/features/, such as ``alpha158_v1``.
         binning: ``shared`` finds the bin edges of a boosted family once, from the feature values of all rows;
             ``strict`` finds them in each split's train rows alone, and takes longer (docs/adr/0010-shared-bins.md).
         stop_fraction: share of a fit's sessions, the last ones, that early stopping measures on; rows whose label
@@ -100,19 +102,41 @@ class TrainingConfig(Section):
     tail_fraction: float = Field(default=0.2, gt=0.0, le=0.5)
     weight: Weight = "sample_weight"
     features: tuple[str, ...] = ("*_rank",)
+    feature_set: str | None = None
     validation: ValidationConfig = ValidationConfig()
     binning: Binning = "shared"
     stop_fraction: float = Field(default=0.15, gt=0.0, lt=1.0)
     data_gate: DataGateConfig = DataGateConfig()
     model: ModelField
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_choice(cls, raw: Any) -> Any:
+        # The default of `features` must not stand beside a set.
+        if isinstance(raw, dict) and raw.get("feature_set") is not None and "features" not in raw:
+            return {**raw, "features": ()}
+        return raw
+
     @model_validator(mode="after")
     def _consistent(self) -> "TrainingConfig":
         if self.start and self.end and self.start > self.end:
             raise ValueError(f"start {self.start} is after end {self.end}")
-        if not self.features:
-            raise ValueError("features is empty: name at least one")
+        if self.feature_set is not None and self.features:
+            raise ValueError(
+                f"feature_set={self.feature_set!r} and features={list(self.features)} both choose the columns; "
+                "keep one of the two"
+            )
+        if not self.features and self.feature_set is None:
+            raise ValueError("features is empty: name at least one, or a feature_set")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_chosen(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A run that chooses no set has the identity that it had before there were any.
+        fields: dict[str, Any] = handler(self)
+        if fields.get("feature_set") is None:
+            fields.pop("feature_set", None)
+        return fields
 
     def model_for_task(self) -> ModelConfig:
         """Return the model's configuration with the task that the run's task makes it do."""
@@ -162,3 +186,17 @@ def horizon_of(label: str) -> int:
     """
     numbers = re.findall(r"\d+", label)
     return int(numbers[-1]) if numbers else 1
+
+
+def choose_features(merged: dict[str, Any], over: Mapping[str, Any]) -> None:
+    """Let the choice of features in ``over``, a list or a set, replace the one that ``merged`` had before.
+
+    >>> merged = {"features": ("*_rank",), "feature_set": "alpha158_v1"}
+    >>> choose_features(merged, {"feature_set": "alpha158_v1"})
+    >>> merged
+    {'features': (), 'feature_set': 'alpha158_v1'}
+    """
+    if over.get("feature_set") is not None and not over.get("features"):
+        merged["features"] = ()
+    elif over.get("features") and over.get("feature_set") is None:
+        merged.pop("feature_set", None)

@@ -42,6 +42,11 @@ def audit_training_data(
         first=data.dates[0].astype(date),
         last=data.dates[-1].astype(date),
         excluded=excluded,
+        sources={
+            column.name: (column.table, column.column)
+            for column in data.columns
+            if column.table != sleeve.features_table
+        },
         now=now,
     )
     raise_if_leaking(rows)

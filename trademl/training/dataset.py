@@ -5,7 +5,6 @@ one year of it. Rows are ordered by date, then entity; everything downstream nam
 """
 
 import difflib
-import fnmatch
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,9 +14,11 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from trademl.config.feature_sets import FeatureSet
 from trademl.errors import ConfigError, DataGateError
-from trademl.lake.names import identifier, quoted
+from trademl.lake.names import identifier, qualified, quoted
 from trademl.training.config import REGIMES, SleeveTables, TrainingConfig, horizon_of
+from trademl.training.feature_columns import FeatureColumn, choose_columns, other_tables, require_rows
 from trademl.validation.spans import LabelSpans
 
 _BATCH_ROWS = 65_536
@@ -45,6 +46,7 @@ class TrainingData:
         feature_names: columns of ``X``, in order.
         label, horizon: the label's name and its sessions.
         data_hash: sha256 over names, matrix, targets, weights, spans, entities and dates.
+        columns: where each of the features was read; empty for data that were not read from a snapshot.
     """
 
     X: NDArray[np.float32]
@@ -61,6 +63,7 @@ class TrainingData:
     label: str
     horizon: int
     data_hash: str
+    columns: tuple[FeatureColumn, ...] = ()
 
     def __len__(self) -> int:
         return len(self.target)
@@ -104,29 +107,6 @@ def _check_outcomes(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, config
         )
 
 
-def resolve_features(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, config: TrainingConfig) -> tuple[str, ...]:
-    """Return the feature columns that the configuration's names and patterns choose, each once, in order.
-
-    Raises:
-        ConfigError: a name or pattern fits no feature.
-    """
-    present = {row[0] for row in con.execute(f"describe {sleeve.training}").fetchall()}
-    described = con.execute(f"describe {sleeve.features_table}").fetchall()
-    numbers = [name for name, kind, *_ in described if kind in ("FLOAT", "DOUBLE") and name in present]
-    chosen: dict[str, None] = {}
-    for wanted in config.features:
-        found = fnmatch.filter(numbers, wanted)
-        if not found:
-            near = difflib.get_close_matches(wanted, numbers, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigError(
-                f"features: {wanted!r} is none of the {len(numbers)} features in {sleeve.features_table}{hint}",
-                remedy=f'`trademl sql "describe {sleeve.features_table}"` lists them',
-            )
-        chosen.update(dict.fromkeys(found))
-    return tuple(chosen)
-
-
 def session_range(
     con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, config: TrainingConfig, label: str
 ) -> tuple[date, date]:
@@ -156,6 +136,7 @@ def load_training(
     config: TrainingConfig,
     label: str,
     excluded: Sequence[date] = (),
+    feature_set: FeatureSet | None = None,
 ) -> TrainingData:
     """Read the rows of ``label`` into memory.
 
@@ -165,12 +146,14 @@ def load_training(
         config: which rows, features, target and weights.
         label: a label of the table, see :func:`resolve_label`.
         excluded: decision dates to leave out, as the data gate says.
+        feature_set: the set that the configuration names, if it names one.
 
     Raises:
-        ConfigError: a feature or a symbol does not exist.
-        DataGateError: no row is left, or a date is not in the calendar.
+        ConfigError: a feature or a symbol does not exist, or a feature table is not built.
+        DataGateError: no row is left, a date is not in the calendar, or a feature table lacks rows.
     """
-    names = resolve_features(con, sleeve, config)
+    features = choose_columns(con, sleeve, config, feature_set)
+    names = tuple(column.name for column in features)
     chosen = _where(config, label, excluded, symbols=sleeve.entity)
     years = con.execute(
         f"select year(date), count(*) from {sleeve.training} where {chosen} group by 1 order by 1"
@@ -189,8 +172,9 @@ def load_training(
     columns = {name: np.empty(n_rows, dtype=kind) for name, kind in _KEYS.items()}
     at = 0
     for year, _ in years:
-        at = _fill(con, _year_sql(sleeve, config, label, excluded, names, entities, year), names, X, columns, at)
+        at = _fill(con, _year_sql(sleeve, config, label, excluded, features, entities, year), names, X, columns, at)
     if at != n_rows:
+        require_rows(con, sleeve, features, chosen)
         raise DataGateError(
             f"{sleeve.training} has {n_rows} rows of {label}, of which {at} have their dates in silver.calendar",
             remedy="run `trademl build --full-refresh`",
@@ -225,27 +209,41 @@ def load_training(
         label=label,
         horizon=horizon_of(label),
         data_hash=_hash(label, names, entities, X, columns, fitted),
+        columns=features,
     )
 
 
-def spans_sql(sleeve: SleeveTables, config: TrainingConfig, label: str, excluded: Sequence[date] = ()) -> str:
+def spans_sql(
+    sleeve: SleeveTables,
+    config: TrainingConfig,
+    label: str,
+    excluded: Sequence[date] = (),
+    columns: Sequence[FeatureColumn] = (),
+) -> str:
     """Return a SELECT in brackets of each row's label span and known times, for the leakage audit.
 
     It reads the warehouse again: what the splitter was given plays no part. ``row_id`` counts in the order of
-    :func:`load_training`.
+    :func:`load_training`. A row is known when the last of the tables that ``columns`` lie in knows it.
     """
     chosen = _where(config, label, excluded, symbols=sleeve.entity)
     entity = identifier(sleeve.entity)
+    tables = list(other_tables(columns, sleeve))
+    known = "".join(f", features_{number}.known_at" for number in range(len(tables)))
+    joins = "".join(
+        f"left join {qualified(table)} as features_{number} "
+        f"on samples.date = features_{number}.date and samples.{entity} = features_{number}.{entity}\n        "
+        for number, table in enumerate(tables)
+    )
     return f"""(
         select
             row_number() over (order by samples.date, samples.{entity}) - 1 as row_id,
             samples.{entity} as entity,
             decided.session_index as start_ordinal,
             ended.session_index as end_ordinal,
-            samples.known_at,
+            {f"greatest(samples.known_at{known}) as known_at" if known else "samples.known_at"},
             decided.decision_at
         from (select * from {sleeve.training} where {chosen}) as samples
-        left join silver.calendar as decided on samples.date = decided.date
+        {joins}left join silver.calendar as decided on samples.date = decided.date
         left join silver.calendar as ended on samples.label_end_date = ended.date
     )"""
 
@@ -269,19 +267,28 @@ def _year_sql(
     config: TrainingConfig,
     label: str,
     excluded: Sequence[date],
-    names: Sequence[str],
+    columns: Sequence[FeatureColumn],
     entities: Sequence[str],
     year: int,
 ) -> str:
     entity = identifier(sleeve.entity)
-    features = ", ".join(f"samples.{identifier(name)}" for name in names)
+    within = f"date between date '{year}-01-01' and date '{year}-12-31'"
+    alias, joins = {sleeve.features_table: "samples"}, ""
+    for number, (table, read) in enumerate(other_tables(columns, sleeve).items()):
+        alias[table] = f"features_{number}"
+        listed = ", ".join(identifier(column.column) for column in read)
+        joins += (
+            f"inner join (select date, {entity}, {listed} from {qualified(table)} where {within}) as {alias[table]} "
+            f"on samples.date = {alias[table]}.date and samples.{entity} = {alias[table]}.{entity}\n        "
+        )
+    features = ", ".join(f"{alias[column.table]}.{identifier(column.column)}" for column in columns)
     weight = "1.0::double" if config.weight == "none" else f"samples.{identifier(config.weight)}"
     regimes = " ".join(f"when {quoted(name)} then {code}" for code, name in enumerate(REGIMES))
     listed = ", ".join(quoted(name) for name in entities)
     return f"""
         with samples as (
             select * from {sleeve.training}
-            where {_where(config, label, excluded)} and date between date '{year}-01-01' and date '{year}-12-31'
+            where {_where(config, label, excluded)} and {within}
         ),
 
         -- The cross-section of a date is every row of the label, whatever symbols are trained on. Summed in a fixed
@@ -320,7 +327,7 @@ def _year_sql(
         from samples
         inner join placed on samples.date = placed.date and samples.{entity} = placed.{entity}
         inner join codes on samples.{entity} = codes.name
-        inner join silver.calendar as decided on samples.date = decided.date
+        {joins}inner join silver.calendar as decided on samples.date = decided.date
         inner join silver.calendar as ended on samples.label_end_date = ended.date
         order by samples.date, samples.{entity}
     """
@@ -354,6 +361,11 @@ def _fill(
     """Copy the rows of ``sql`` to position ``at`` and onwards; return the position after them."""
     for batch in con.sql(sql).to_arrow_reader(_BATCH_ROWS):
         stop = at + batch.num_rows
+        if stop > len(X):
+            raise DataGateError(
+                f"there are more than the {len(X)} training rows: a feature table or silver.calendar has a row twice",
+                remedy="run `trademl build --full-refresh`; its tests of the grain name the table",
+            )
         for number, name in enumerate([*_KEYS, *names]):
             values = batch.column(number).to_numpy(zero_copy_only=False)
             if name in columns and number < len(_KEYS):

@@ -24,7 +24,7 @@ from trademl.errors import ConfigError, TrademlError
 from trademl.governance.ledger import trial_id
 from trademl.models.base import ModelConfig
 from trademl.models.registry import list_models, read_model_config
-from trademl.training.config import SleeveTables, Target, Task, TrainingConfig
+from trademl.training.config import SleeveTables, Target, Task, TrainingConfig, choose_features
 from trademl.training.cross_validate import Progress
 from trademl.training.run import RunResult, train_sleeve
 
@@ -155,6 +155,7 @@ def expand(
             remedy="say it in `models`, `labels` and `horizons`",
         )
     shared = _merged(load_section(path, config_type).model_dump(), experiment.overrides)
+    choose_features(shared, experiment.overrides)
     cells: list[Cell] = []
     for choice in _labels(experiment):
         for name, model in models.items():

@@ -1,6 +1,6 @@
 """The final model and what scoring needs beside it: native text, ONNX, parity proof, calibrator, residual spread."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from trademl.training.config import REGIMES, SleeveTables, Task
 from trademl.training.cross_validate import CrossValidation
 from trademl.training.dataset import TrainingData
 from trademl.training.evaluate import probability
+from trademl.training.feature_columns import FeatureColumn
 from trademl.validation.calibration import (
     PROBABILITY_RANGE,
     Knots,
@@ -146,17 +147,43 @@ def write_features(
 ) -> None:
     """Write the feature list in exact order, the SQL that makes the features, and what scoring must know."""
     folder.add_json("features/feature_list.json", list(data.feature_names))
-    folder.add_text("features/features.sql", compiled_sql(home, sleeve))
+    folder.add_text("features/features.sql", _features_sql(home, sleeve, data))
     folder.add_json("config/scoring.json", dict(scoring))
+
+
+def feature_places(columns: Sequence[FeatureColumn], sleeve: SleeveTables) -> dict[str, Any]:
+    """Return where scoring reads the features, as scoring.json says it.
+
+    ``features_table`` is the sleeve's own, unless no feature lies in it; ``feature_tables``, where there are any, are
+    the further ones, each with the features that it has.
+    """
+    tables = list(dict.fromkeys(column.table for column in columns)) or [sleeve.features_table]
+    own = sleeve.features_table if sleeve.features_table in tables else tables[0]
+    others = {table: [column.name for column in columns if column.table == table] for table in tables if table != own}
+    return {"features_table": own, **({"feature_tables": others} if others else {})}
 
 
 def compiled_sql(home: Home, sleeve: SleeveTables) -> str:
     """Return the compiled SQL of the sleeve's features as the last build left it, else a comment that says why not."""
-    found = _compiled(home.dbt_project / "target" / "compiled", sleeve.features_model)
+    return _sql_of(home, sleeve.features_model, sleeve.features_table)
+
+
+def _features_sql(home: Home, sleeve: SleeveTables, data: TrainingData) -> str:
+    """Return the compiled SQL of every table that a feature lies in, one after another, each under its name."""
+    tables = list(dict.fromkeys(column.table for column in data.columns))
+    if tables in ([], [sleeve.features_table]):
+        return compiled_sql(home, sleeve)
+    models = {sleeve.features_table: sleeve.features_model}
+    parts = {table: _sql_of(home, models.get(table, f"gld_{table.rpartition('.')[2]}"), table) for table in tables}
+    return "\n".join(f"-- {table}\n{text.strip()}\n" for table, text in parts.items())
+
+
+def _sql_of(home: Home, model: str, table: str) -> str:
+    found = _compiled(home.dbt_project / "target" / "compiled", model)
     if found is None:
         return (
-            f"-- {sleeve.features_model}.sql is not in {home.dbt_project.name}/target/compiled: this run was "
-            f"trained from a snapshot without the build that made it. Scoring reads {sleeve.features_table}.\n"
+            f"-- {model}.sql is not in {home.dbt_project.name}/target/compiled: this run was "
+            f"trained from a snapshot without the build that made it. Scoring reads {table}.\n"
         )
     return found.read_text(encoding="utf-8")
 

@@ -94,6 +94,7 @@ def write_card(
         aim = f"top against bottom {config.tail_fraction:.0%} of each date"
     if config.task == "three_class":
         aim = "which barrier is met first: 1 the profit, -1 the stop, 0 neither"
+    chosen = f" of {facts['feature_set']} ({facts['feature_set_sha256'][:16]})" if "feature_set" in facts else ""
     lags = max(data.horizon - 1, 0)
     brier, base = calibration.metrics["brier"], calibration.metrics["brier_of_base_rate"]
     text = f"""# {folder.run_id}
@@ -106,7 +107,7 @@ A {config.model.kind} model of the sleeve {folder.sleeve}: label `{data.label}` 
 | decisions | {data.dates[0]} to {data.dates[-1]} |
 | data | {gate.sessions} sessions: {grades}{excluded} |
 | validation | {made}, embargo {validation.embargo} sessions, purge {validation.purge}; leakage audit: 0 violations |
-| features | {len(data.feature_names)}, in features/feature_list.json |
+| features | {len(data.feature_names)}{chosen}, in features/feature_list.json |
 | parity | native = ONNX, bit for bit, on {final.parity.rows:,} rows and {final.parity.thresholds:,} thresholds |
 | data hash | {data.data_hash} |
 | revision | {facts["git_revision"]} |

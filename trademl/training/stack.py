@@ -79,6 +79,7 @@ def stack_config(
         **bases[0].config.model_dump(),
         **{name: value for name, value in (own or {}).items() if value is not None},
         "features": union_of_features([base.feature_names for base in bases]),
+        "feature_set": None,
         "model": chosen.model_dump(),
     }
     config = validate_section(merged, TrainingConfig, origin="stacker")
@@ -153,7 +154,7 @@ class StackTrainer(Trainer):
             sleeve=self.sleeve.name,
             meta=meta,
             splits=self.folder.place(SPLITS),
-            spans=spans_sql(self.sleeve, self.config, self.data.label, self.prepared.gate.excluded),
+            spans=spans_sql(self.sleeve, self.config, self.data.label, self.prepared.gate.excluded, self.data.columns),
             bases=tuple(AuditedBase(base.run_id, base.splits(), base.spans(self.sleeve)) for base in self.bases),
             n_folds=self.folds.n_folds,
             embargo=int(self.folds.embargo),

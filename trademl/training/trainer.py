@@ -15,6 +15,7 @@ import numpy as np
 from trademl.artifacts.provenance import git_revision, library_versions
 from trademl.artifacts.run_folder import RunFolder, run_id
 from trademl.clock import Clock, utc_now
+from trademl.config.feature_sets import FeatureSet, read_feature_set
 from trademl.config.home import Home
 from trademl.errors import LeakageError
 from trademl.governance.audit import AuditRow
@@ -29,7 +30,7 @@ from trademl.training.cross_validate import CrossValidation, Progress, Silent, c
 from trademl.training.data_audit import audit_training_data
 from trademl.training.dataset import TrainingData, load_training, resolve_label, session_range, spans_sql
 from trademl.training.evaluate import Evaluation, evaluate, plain, write_metrics
-from trademl.training.final import FinalModel, calibrate, fit_final, write_features
+from trademl.training.final import FinalModel, calibrate, feature_places, fit_final, write_features
 from trademl.training.fit import Fitter
 from trademl.training.gate import GateReport, check_gate
 from trademl.training.oof import write_oof
@@ -77,6 +78,16 @@ class Trainer:
         self.model = config.model_for_task()
 
     @cached_property
+    def feature_set(self) -> FeatureSet | None:
+        """The feature set of the configuration, None where it lists features.
+
+        Raises:
+            ConfigError: there is no such set, or its file is wrong.
+        """
+        named = self.config.feature_set
+        return None if named is None else read_feature_set(self.home, named)
+
+    @cached_property
     def prepared(self) -> Prepared:
         """Load the rows and check the data gate, once.
 
@@ -88,7 +99,7 @@ class Trainer:
         label = resolve_label(con, sleeve, config)
         gate = check_gate(con, sleeve, config.data_gate, *session_range(con, sleeve, config, label))
         self.told.stage(f"loading {label} from {sleeve.training}")
-        data = load_training(con, sleeve, config, label, gate.excluded)
+        data = load_training(con, sleeve, config, label, gate.excluded, self.feature_set)
         identity = {**config.identity(), "engines": engines(config.model.kind)}
         return Prepared(data, gate, run_id(sleeve.name, label, identity, data.data_hash))
 
@@ -146,7 +157,7 @@ class Trainer:
             rows = audit(
                 self.snapshot.con,
                 folder.place("predictions/splits.parquet"),
-                spans_sql(self.sleeve, self.config, data.label, excluded),
+                spans_sql(self.sleeve, self.config, data.label, excluded, data.columns),
                 data,
                 self.splitter,
                 run_id=folder.run_id,
@@ -222,7 +233,7 @@ class Trainer:
         final = fit_final(folder, data, self.final_model(validated))
         write_features(folder, self.home, self.sleeve, data, self._scoring())
         revision = git_revision(self.home.root)
-        facts = {"git_revision": revision, "command": self.command}
+        facts = {"git_revision": revision, "command": self.command, **self._set_facts()}
         folder.add_text("config/config.yml", _yaml(config.model_dump(mode="json")))
         write_card(folder, config, data, evaluation, final, calibration, gate, facts)
         write_plots(folder, evaluation, calibration)
@@ -251,7 +262,12 @@ class Trainer:
             "snapshot": manifest.seq,
             "build_id": manifest.build_id,
             "excluded_sessions": len(self.prepared.gate.excluded),
+            **self._set_facts(),
         }
+
+    def _set_facts(self) -> dict[str, Any]:
+        chosen = self.feature_set
+        return {} if chosen is None else {"feature_set": chosen.id, "feature_set_sha256": chosen.digest()}
 
     def _scoring(self) -> dict[str, Any]:
         return {
@@ -259,10 +275,11 @@ class Trainer:
             "run_id": self.folder.run_id,
             "label": self.data.label,
             "horizon": self.data.horizon,
-            "features_table": self.sleeve.features_table,
+            **feature_places(self.data.columns, self.sleeve),
             "entity": self.sleeve.entity,
             "task": self.config.task,
             "target": self.config.target,
+            **self._set_facts(),
         }
 
     def _trial(self) -> str:

@@ -155,7 +155,7 @@ def _audit(trainer: Trainer, folder: Path, name: str) -> None:
     rows = audit(
         trainer.snapshot.con,
         folder / "splits.parquet",
-        spans_sql(trainer.sleeve, trainer.config, data.label, excluded),
+        spans_sql(trainer.sleeve, trainer.config, data.label, excluded, data.columns),
         data,
         trainer.splitter,
         run_id=run,

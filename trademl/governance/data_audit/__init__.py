@@ -6,7 +6,7 @@ a name, is a row of ``ops.leakage_audit`` with ``split_id`` -1, and forbids regi
 docs/validation.md, "Audits of the data", lists the checks with what each one catches and what none of them can.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import duckdb
@@ -60,6 +60,7 @@ def audit_data(
     excluded: Sequence[date] = (),
     as_of: date | None = None,
     bounds: Bounds | None = None,
+    sources: Mapping[str, tuple[str, str]] | None = None,
     now: Clock = utc_now,
 ) -> list[AuditRow]:
     """Audit the rows of ``label`` between two dates; nothing is raised for a leak, see ``raise_if_leaking``.
@@ -76,6 +77,8 @@ def audit_data(
         excluded: dates left out of training.
         as_of: the last session of the data; None: the last one with a bar.
         bounds: what no honest feature does.
+        sources: table and column of the features that lie in other tables than the sleeve's own feature table. They
+            have no second formula: of them rows, twins and correlations with the outcome are judged.
         now: the clock for ``recorded_at``.
 
     Raises:
@@ -92,6 +95,7 @@ def audit_data(
         first=first,
         last=last,
         excluded=excluded,
+        sources=sources,
     )
     try:
         found = [*audit_rows(scope, as_of), audit_twins(scope)]

@@ -8,7 +8,7 @@ Checks:
     matrix_weight_differs      sample weights that are not the chosen column's, up to one factor
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import duckdb
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from trademl.clock import Clock, sql_utc, utc_now
 from trademl.governance.audit import WHOLE_RUN, AuditRow
 from trademl.governance.data_audit.scope import PREFIX, Sleeve
+from trademl.governance.data_audit.sources import with_sources
 from trademl.lake.names import identifier, quoted
 
 Target = Literal["raw", "demeaned", "rank", "top_bottom"]
@@ -67,6 +68,7 @@ def audit_matrix(
     target: Target,
     weight: str,
     tail_fraction: float = 0.2,
+    sources: Mapping[str, tuple[str, str]] | None = None,
     run_id: str,
     now: Clock = utc_now,
 ) -> list[AuditRow]:
@@ -81,6 +83,7 @@ def audit_matrix(
         target: how targets are made: the configuration's ``target``, or ``top_bottom`` for that task.
         weight: the configuration's ``weight``: a column, or ``none``.
         tail_fraction: of ``top_bottom``.
+        sources: table and column of the features that the training table does not have.
         run_id: written on every row.
         now: the clock for ``recorded_at``.
     """
@@ -97,7 +100,8 @@ def audit_matrix(
     columns |= {f"x{at}": np.ascontiguousarray(matrix.X[chosen, at]) for at in range(len(matrix.feature_names))}
     con.register(_VIEW, columns)
     try:
-        counted = con.execute(_query(sleeve, label, matrix.feature_names, target, weight, tail_fraction)).fetchall()[0]
+        query = _query(sleeve, label, matrix.feature_names, target, weight, tail_fraction, sources or {})
+        counted = con.execute(query).fetchall()[0]
     finally:
         con.unregister(_VIEW)
     rows, cells, targets, low, high = (0 if value is None else value for value in counted)
@@ -129,7 +133,13 @@ def _chosen(dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
 
 
 def _query(
-    sleeve: Sleeve, label: str, features: Sequence[str], target: Target, weight: str, tail_fraction: float
+    sleeve: Sleeve,
+    label: str,
+    features: Sequence[str],
+    target: Target,
+    weight: str,
+    tail_fraction: float,
+    sources: Mapping[str, tuple[str, str]],
 ) -> str:
     entity = identifier(sleeve.entity)
     source = "1.0::double" if weight == "none" else identifier(weight)
@@ -145,15 +155,17 @@ def _query(
         ]
     )
     goal = number.format("target")
+    chosen = (
+        f"label = {quoted(label)} and value is not null and label_end_date is not null "
+        f"and date in (select date::date from {_VIEW})"
+    )
     return f"""
         with placed as (
             select *,
                 rank() over (partition by date order by value)
                     + (count(*) over (partition by date, value) - 1) / 2 as place,
                 count(*) over by_date as n
-            from {sleeve.training}
-            where label = {quoted(label)} and value is not null and label_end_date is not null
-                and date in (select date::date from {_VIEW})
+            from {with_sources(sleeve.training, entity, sources, features, chosen)}
             window by_date as (partition by date)
         ),
         due as (

@@ -83,7 +83,7 @@ def audit_features_and_universe(scope: Scope, prices: PriceTables) -> list[Audit
     """Recompute the run's raw features and the universe on the sampled days, and on days around corrections."""
     present = scope.columns(scope.sleeve.features_table)
     known = formulas()
-    wanted = list(dict.fromkeys(base_of(name) for name in scope.features))
+    wanted = list(dict.fromkeys(base_of(name) for name in scope.core_features))
     chosen = [name for name in wanted if name in known and name in present]
     _windows(scope, prices)
     values = "".join(f"{known[name]} as {identifier(name)}, " for name in chosen)
@@ -213,6 +213,11 @@ def _windows(scope: Scope, prices: PriceTables) -> None:
 
 def _features(scope: Scope, expected: str, stored: str, chosen: list[str], others: list[str]) -> AuditRow:
     left_out = f"; no formula for {', '.join(others)}" if others else ""
+    for table, columns in scope.other_tables.items():
+        left_out += (
+            f"; no second formula for the {len(columns)} features of {table}: of them rows, known times, twins and "
+            "correlations with the outcome are judged, and the warehouse's own tests hold their values"
+        )
     if not chosen:
         return scope.found("feature_not_point_in_time", 0, 0, f"no feature of the run can be recomputed{left_out}")
     counts = ", ".join(

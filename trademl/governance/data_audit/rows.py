@@ -12,7 +12,7 @@ from datetime import date
 
 from trademl.governance.audit import AuditRow
 from trademl.governance.data_audit.scope import PriceTables, Scope
-from trademl.lake.names import identifier, quoted
+from trademl.lake.names import identifier, qualified, quoted
 
 
 def audit_rows(scope: Scope, as_of: date | None) -> list[AuditRow]:
@@ -78,16 +78,22 @@ def _future(scope: Scope, as_of: date | None) -> AuditRow:
 def _sources(scope: Scope) -> AuditRow:
     table = scope.sleeve.features_table
     sourced, trained = scope.columns(table), scope.columns(scope.sleeve.training)
-    shared = [name for name in scope.features if name in sourced and name in trained]
-    others = [name for name in scope.features if name not in sourced]
+    shared = [name for name in scope.core_features if name in sourced and name in trained]
+    others = [name for name in scope.core_features if name not in sourced]
     text = f"; not in {table}: {', '.join(others)}" if others else ""
+    rows, violations, told = 0, 0, []
+    for other, columns in scope.other_tables.items():
+        compared, wrong, said = _joined(scope, other, len(columns))
+        rows, violations = rows + compared, violations + wrong
+        told.append(said)
     if not shared:
-        return scope.found("feature_differs_from_source", 0, 0, f"no feature to compare{text}")
+        own = [] if told else ["no feature to compare"]
+        return scope.found("feature_differs_from_source", violations, rows, "; ".join([*own, *told]) + text)
 
     def bits(alias: str) -> str:
         return f"hash({', '.join(f'{alias}.{identifier(name)}' for name in shared)})"
 
-    rows, without, differ = scope.one(f"""
+    compared, without, differ = scope.one(f"""
         select
             count(*),
             count_if(features.{scope.entity} is null),
@@ -97,9 +103,36 @@ def _sources(scope: Scope) -> AuditRow:
             on training.{scope.entity} = features.{scope.entity} and training.date = features.date
         where training.label = {quoted(scope.label)} and {scope.in_dates("training.date")}
     """)
+    own = [f"{len(shared)} features of {compared} rows: {differ} rows differ from {table}, {without} are not there"]
     return scope.found(
         "feature_differs_from_source",
-        without + differ,
-        rows,
-        f"{len(shared)} features of {rows} rows: {differ} rows differ from {table}, {without} are not there{text}",
+        violations + without + differ,
+        rows + compared,
+        "; ".join([*own, *told]) + text,
     )
+
+
+def _joined(scope: Scope, table: str, features: int) -> tuple[int, int, str]:
+    """Count the training rows that a further feature table lacks, has twice, or knows only after the decision.
+
+    The training table has no copy of its features, so there is nothing else to compare.
+    """
+    without, repeated, late = scope.one(f"""
+        with other as (
+            select {scope.entity} as name, date, count(*) as n, max(known_at) as known_at
+            from {qualified(table)}
+            where {scope.in_dates("date")}
+            group by all
+        )
+        select
+            count_if(other.name is null), count_if(other.n > 1), count_if((other.known_at > rows.decision_at) is true)
+        from {scope.table("rows")} as rows
+        inner join {scope.table("codes")} as codes using (entity)
+        left join other on codes.name = other.name and rows.date = other.date
+    """)
+    rows = int(scope.one(f"select count(*) from {scope.table('rows')}")[0])
+    text = (
+        f"{features} features of {rows} rows read from {table}: {without} rows are not there, {repeated} are there "
+        f"twice, {late} are known only after their decision"
+    )
+    return rows, int(without + repeated + late), text

@@ -11,6 +11,7 @@ import yaml
 
 from trademl.errors import ConfigError, DataGateError, SnapshotError
 from trademl.governance.audit import WHOLE_RUN, AuditRow
+from trademl.governance.data_audit.sources import by_table
 from trademl.lake.manifest import read_manifest
 from trademl.lake.names import identifier, quoted
 from trademl.lake.reading import Snapshot
@@ -174,6 +175,8 @@ class Scope:
     Temporary tables, each named with :data:`PREFIX`:
 
     ``codes``: an integer ``entity`` for each ``name``; every other table says entity and means the integer.
+    ``sources`` is where features lie that are not in the sleeve's own feature table: table and column of each.
+
     ``rows``: the training rows of the label: entity, date, t (session ordinal), decision_at, value, label_end_date,
     end_index, known_at, and those of :data:`OPTIONAL` that there are. ``days``: a sample of the sessions they span,
     with or without rows: date, t, decision_at.
@@ -190,6 +193,17 @@ class Scope:
     last: date
     excluded: tuple[date, ...]
     calendar: str
+    sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def core_features(self) -> tuple[str, ...]:
+        """The run's features that lie in the sleeve's own feature table, or nowhere that is known."""
+        return tuple(name for name in self.features if name not in self.sources)
+
+    @property
+    def other_tables(self) -> dict[str, dict[str, str]]:
+        """Further feature tables: of each, the run's features that lie in it, with their columns."""
+        return by_table(self.sources, self.features)
 
     @property
     def entity(self) -> str:
@@ -242,6 +256,7 @@ def open_scope(
     first: date | None,
     last: date | None,
     excluded: Sequence[date],
+    sources: Mapping[str, tuple[str, str]] | None = None,
 ) -> Scope:
     """Note the rows of ``label`` and choose the sampled sessions; :func:`close_scope` drops both.
 
@@ -272,6 +287,7 @@ def open_scope(
         last=bounds[1],
         excluded=tuple(excluded),
         calendar=calendar,
+        sources=dict(sources or {}),
     )
     chosen = f"(select * from {sleeve.training} where {asked} and {scope.in_dates('date')})"
     bars = prices.landed_bars or prices.bars if prices else None

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from trademl.governance.audit import AuditRow
 from trademl.governance.data_audit.scope import Bounds, Scope
+from trademl.governance.data_audit.sources import with_sources
 from trademl.lake.names import identifier, quoted
 from trademl.validation.metrics import information_coefficient
 
@@ -47,7 +48,7 @@ class _Power:
 def audit_signal(scope: Scope, bounds: Bounds) -> list[AuditRow]:
     """Measure every feature of the run against the label and, with prices, against the next session's return."""
     present = scope.columns(scope.sleeve.training)
-    features = [name for name in scope.features if name in present]
+    features = [name for name in scope.features if name in present or name in scope.sources]
     sessions, apart = _sessions(scope, bounds)
     if not features or not sessions:
         return [scope.found(name, 0, 0, "no feature or no date to measure") for name in (_IS_TARGET, _TOO_WELL)]
@@ -114,14 +115,15 @@ def _read(scope: Scope, features: list[str], sessions: list[int]) -> dict[str, N
         """
     outcome = "sign(training.value)::double" if scope.label.startswith("tb_") else "training.value::double"
     listed = "".join(f", training.{identifier(name)}::double as {identifier(name)}" for name in features)
+    chosen = f"label = {quoted(scope.label)} and value is not null"
+    training = with_sources(scope.sleeve.training, scope.entity, scope.sources, features, chosen)
     found = scope.con.execute(
         f"""
         select sessions.session_index as t, {outcome} as "the label" {nearby} {listed}
-        from {scope.sleeve.training} as training
+        from {training} as training
         inner join {scope.calendar} as sessions on training.date = sessions.date
         inner join {scope.table("codes")} as codes on training.{scope.entity} = codes.name
-        where training.label = {quoted(scope.label)} and training.value is not null
-            and sessions.session_index in (select unnest($sessions))
+        where sessions.session_index in (select unnest($sessions))
         """,
         {"sessions": sessions},
     ).fetchnumpy()

@@ -10,6 +10,7 @@ from trademl.governance.data_audit.scope import Scope
 from trademl.lake.names import identifier
 
 TWINS = ("_dm", "_rank", "_sn")
+_CHECK = "twin_differs_from_cross_section"
 _TOLERANCE = 1e-4
 _RANK_TOLERANCE = 1e-6
 
@@ -27,14 +28,32 @@ def base_of(feature: str) -> str:
 
 
 def audit_twins(scope: Scope) -> AuditRow:
-    """Recompute every twin among the run's features whose raw column the feature table has."""
-    check, table = "twin_differs_from_cross_section", scope.sleeve.features_table
-    present = scope.columns(table)
-    twins = [name for name in scope.features if name in present and base_of(name) != name and base_of(name) in present]
+    """Recompute every twin among the run's features whose raw column its feature table has."""
+    own = scope.sleeve.features_table
+    tables = {own: list(scope.core_features)}
+    tables |= {table: list(columns.values()) for table, columns in scope.other_tables.items()}
+    found = [_of_table(scope, table, features) for table, features in tables.items() if features or table == own]
+    judged = [one for one in found if one.compared] or found[:1]
+    return scope.found(
+        _CHECK,
+        sum(one.violations for one in judged),
+        sum(one.compared for one in judged),
+        "; ".join(one.detail for one in judged),
+    )
+
+
+def _of_table(scope: Scope, table: str, features: list[str]) -> AuditRow:
+    present, relation = scope.columns(table), table
+    if "sector" not in present and "sector" in scope.columns(scope.sleeve.features_table):
+        # Only the sleeve's own table says it.
+        core = f"(select {scope.entity}, date, sector from {scope.sleeve.features_table})"
+        relation = f"(select * from {table} inner join {core} as core using ({scope.entity}, date))"
+        present = scope.columns(relation)
+    twins = [name for name in features if name in present and base_of(name) != name and base_of(name) in present]
     if "sector" not in present:
         twins = [name for name in twins if not name.endswith("_sn")]
     if not twins or "in_universe" not in present:
-        return scope.found(check, 0, 0, f"the run has no twin of a raw column of {table}")
+        return scope.found(_CHECK, 0, 0, f"the run has no twin of a raw column of {table}")
     bases = list(dict.fromkeys(map(base_of, twins)))
     sector = "coalesce(features.sector, '')" if "sector" in present else "''"
     members = scope.make(
@@ -42,7 +61,7 @@ def audit_twins(scope: Scope) -> AuditRow:
         f"""
         select features.{scope.entity} as entity, features.date, {sector} as sector,
             {", ".join(f"features.{identifier(name)}::double as {identifier(name)}" for name in [*bases, *twins])}
-        from {table} as features semi join {scope.table("days")} as days on features.date = days.date
+        from {relation} as features semi join {scope.table("days")} as days on features.date = days.date
         where features.in_universe
         """,
     )
@@ -99,4 +118,4 @@ def audit_twins(scope: Scope) -> AuditRow:
     """)
     text = f"{len(twins)} twins recomputed over the universes of the sampled dates, {compared} values"
     text += f"; differing: {', '.join(worst)}" if worst else ""
-    return scope.found(check, differing, compared, text)
+    return scope.found(_CHECK, differing, compared, text)
