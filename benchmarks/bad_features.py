@@ -420,7 +420,7 @@ CASES: tuple[Case, ...] = (
 
 def copy_home(folder: Path) -> Home:
     """Return a home in ``folder`` with a copy of this checkout's dbt_project and feature sets."""
-    for part in ("dbt_project/macros", "dbt_project/models", "configs/features"):
+    for part in ("dbt_project/macros", "dbt_project/models", "dbt_project/tests", "configs/features"):
         shutil.copytree(REPOSITORY / part, folder / part)
     for file in ("dbt_project/dbt_project.yml", "dbt_project/profiles.yml"):
         shutil.copy(REPOSITORY / file, folder / file)

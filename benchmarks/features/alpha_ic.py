@@ -4,7 +4,8 @@ Same bars, split, label (close t+1 to close t+2), label processing (z-score of e
 Between the two ends stands plain LightGBM, told exactly what pyqlib tells it, on the gold table: what it changes comes
 from the features alone, and what trademl's model changes from how that fits: its own seed, bins of the training and
 validation rows, column-wise deterministic sums, leaves on a power-of-two grid. Fits with other seeds say how much of a
-difference is luck.
+difference is luck; one fit of pyqlib's is done twice, for LightGBM's own sums on several threads. How near two fits
+are is the mean over dates of the rank correlation of their scores.
 """
 
 import json
@@ -19,10 +20,9 @@ import numpy as np
 
 from benchmarks.features.arrays import Array, keyed
 from benchmarks.features.measure import run
-from benchmarks.features.names import ALPHA158, PUBLISHED, SEGMENTS
+from benchmarks.features.names import ALPHA158, PUBLISHED, REGIMES, SEGMENTS
 
-SEEDS = (1, 2, 3, 4, 5)
-ROUNDS, PATIENCE = 1000, 50
+SEEDS = (1, 2, 3)
 YEARS = (2015, 2016, 2017, 2018)
 ROWS = """
 with closes as (
@@ -103,145 +103,159 @@ class Panel:
 
 @dataclass(frozen=True)
 class Result:
-    """Daily coefficients of one fit, by year and in all."""
+    """Mean daily coefficients of one fit, by year and in all, and how near its scores are to those of a first one."""
 
-    title: str
+    regime: str
+    side: str
+    seed: str
     trees: int
     ic: dict[str, float]
     rank_ic: dict[str, float]
+    near: float
 
-    @classmethod
-    def of(cls, title: str, trees: int, score: Array, label: Array, day: Array) -> "Result":
-        """Compute them with trademl's own coefficient; means over dates, as pyqlib's SigAnaRecord does."""
-        from trademl.validation.metrics import information_coefficient
-
-        daily = information_coefficient(score, label, day)
-        year = daily.dates.astype("datetime64[Y]").astype(int) + 1970
-        kept = {"all": np.full(len(year), True), **{str(one): year == one for one in YEARS}}
-        return cls(
-            title,
-            trees,
-            {name: float(np.nanmean(daily.pearson[rows])) for name, rows in kept.items()},
-            {name: float(np.nanmean(daily.spearman[rows])) for name, rows in kept.items()},
-        )
+    @property
+    def title(self) -> str:
+        """What its line of the table is called."""
+        return f"{self.regime} {self.side} {self.seed}"
 
 
-def plain(panel: Panel, seed: int | None, threads: int) -> tuple[Array, int]:
+def daily_rank_correlation(one: Array, other: Array, day: Array) -> float:
+    """Return the mean over dates of the rank correlation of two scores."""
+    from trademl.validation.metrics import information_coefficient
+
+    return float(np.nanmean(information_coefficient(one, other, day).spearman))
+
+
+def judged(regime: str, side: str, seed: str, trees: int, score: Array, panel: Panel, first: Array) -> Result:
+    """Compute the coefficients with trademl's own function; means over dates, as pyqlib's SigAnaRecord takes them."""
+    from trademl.validation.metrics import information_coefficient
+
+    rows = panel.rows("test")
+    daily = information_coefficient(score, panel.label[rows], panel.day[rows])
+    year = daily.dates.astype("datetime64[Y]").astype(int) + 1970
+    kept = {"all": np.full(len(year), True), **{str(one): year == one for one in YEARS}}
+    return Result(
+        regime,
+        side,
+        seed,
+        trees,
+        {name: float(np.nanmean(daily.pearson[chosen])) for name, chosen in kept.items()},
+        {name: float(np.nanmean(daily.spearman[chosen])) for name, chosen in kept.items()},
+        daily_rank_correlation(score, first, panel.day[rows]),
+    )
+
+
+def plain(panel: Panel, seed: str, regime: str, threads: int) -> tuple[Array, int]:
     """Fit LightGBM as pyqlib's LGBModel does; return scores of the test rows and the number of trees."""
     import lightgbm
 
+    rounds, patience = REGIMES[regime]
     target = panel.target()
-    sets = [
-        lightgbm.Dataset(panel.X[rows], label=target[rows]) for rows in (panel.learnt("train"), panel.learnt("valid"))
-    ]
+    sets = [lightgbm.Dataset(panel.X[rows], label=target[rows]) for rows in map(panel.learnt, ("train", "valid"))]
     parameters = {"objective": "mse", "verbosity": -1, "num_threads": threads, **PUBLISHED}
-    if seed is not None:
-        parameters["seed"] = seed
     model = lightgbm.train(
-        parameters,
+        parameters if seed == "published" else {**parameters, "seed": int(seed)},
         sets[0],
-        num_boost_round=ROUNDS,
-        valid_sets=sets,
-        valid_names=["train", "valid"],
-        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+        num_boost_round=rounds,
+        valid_sets=sets if patience else None,
+        valid_names=["train", "valid"] if patience else None,
+        callbacks=[lightgbm.early_stopping(patience, verbose=False)] if patience else None,
     )
-    return np.asarray(model.predict(panel.X[panel.rows("test")])), int(model.best_iteration)
+    trees = model.best_iteration if patience else model.num_trees()
+    return np.asarray(model.predict(panel.X[panel.rows("test")])), int(trees)
 
 
-def ours(panel: Panel, seed: int, threads: int) -> tuple[Array, int]:
+def ours(panel: Panel, seed: str, regime: str, threads: int) -> tuple[Array, int]:
     """Fit trademl's LightGBM with the same parameters."""
     from trademl.models.boosting.lightgbm import LightGBMConfig, LightGBMModel
 
+    rounds, patience = REGIMES[regime]
     config = LightGBMConfig(
-        n_rounds=ROUNDS,
-        early_stopping_rounds=PATIENCE,
+        n_rounds=rounds,
+        early_stopping_rounds=patience or None,
         min_data_in_leaf=20,
         subsample_freq=0,
-        seed=seed,
+        seed=int(seed),
         threads=threads,
         **PUBLISHED,  # type: ignore[arg-type]
     )
     train, valid = panel.learnt("train"), panel.learnt("valid")
-    rows = np.concatenate([train, valid])
+    rows = np.concatenate([train, valid]) if patience else train
     names = list(ALPHA158.values())
     data = LightGBMModel.prepare(panel.X[rows], names, config)
     at = np.arange(len(rows))
-    model = LightGBMModel(config, names).fit_rows(
-        data, panel.target()[rows], at[: len(train)], valid_rows=at[len(train) :]
-    )
+    validated = at[len(train) :] if patience else None
+    model = LightGBMModel(config, names).fit_rows(data, panel.target()[rows], at[: len(train)], valid_rows=validated)
     return model.predict(panel.X[panel.rows("test")]), model.rounds
 
 
 def main(folder: Path, python: Path, threads: int = 2) -> None:
     """Fit all sides and print them beside each other."""
     out = folder / "ic"
-    print("alpha158: pyqlib's pipeline, its values, LightGBM", flush=True)
-    seeds = ["published", *map(str, SEEDS)]
-    command = [
-        str(python),
-        "-m",
-        "benchmarks.features.qlib_ic",
-        str(folder),
-        str(out),
-        "--kernels",
-        str(threads),
-        "--seeds",
-    ]
-    taken = run([*command, *seeds], environment={}, limit_mib=20 * 1024, limit_seconds=4 * 3600)
+    print("alpha158: fitting through pyqlib's pipeline", flush=True)
+    seeds = ["published", "published-again", *map(str, SEEDS)]
+    command = [str(python), "-m", "benchmarks.features.qlib_ic", str(folder), str(out), "--kernels", str(threads)]
+    taken = run([*command, "--seeds", *seeds], environment={}, limit_mib=20 * 1024, limit_seconds=4 * 3600)
     if taken.stopped:
         raise SystemExit(f"pyqlib's pipeline: {taken.stopped}")
-    code, day, label = (np.load(out / f"{name}.npy") for name in ("code", "day", "label"))
-    results: dict[str, list[Result]] = {"pyqlib": [], "plain": [], "trademl": []}
-    for seed in seeds:
-        said = taken.said["fits"][seed]
-        found = Result.of(f"pyqlib, seed {seed}", said["trees"], np.load(out / f"{seed}.npy"), label, day)
-        if abs(found.ic["all"] - said["ic"]) > 1e-6 or abs(found.rank_ic["all"] - said["rank_ic"]) > 1e-6:
-            raise SystemExit(f"{found} is not what pyqlib says itself: {said}")
-        results["pyqlib"].append(found)
     panel = Panel.read(folder)
-    rows = panel.rows("test")
-    _same_labels(panel, keyed(code, day), label)
-    for side, fit in (("plain", plain), ("trademl", ours)):
-        for own in [None, *SEEDS] if side == "plain" else SEEDS:
-            began = time.perf_counter()
-            score, trees = fit(panel, own, threads)  # type: ignore[arg-type]
-            title = f"{'plain LightGBM' if side == 'plain' else 'trademl'} on gold, seed {own or 'published'}"
-            results[side].append(Result.of(title, trees, score, panel.label[rows], panel.day[rows]))
-            print(f"  {title}: {time.perf_counter() - began:.0f} s", flush=True)
+    order = same_rows(panel, *(np.load(out / f"{name}.npy") for name in ("code", "day", "label")))
+    results = []
+    for regime in REGIMES:
+        scores = {seed: np.load(out / f"{regime}_{seed}.npy")[order] for seed in seeds}
+        for seed, score in scores.items():
+            said = taken.said["fits"][f"{regime}_{seed}"]
+            results.append(judged(regime, "pyqlib", seed, int(said["trees"]), score, panel, scores["published"]))
+            apart = max(abs(results[-1].ic["all"] - said["ic"]), abs(results[-1].rank_ic["all"] - said["rank_ic"]))
+            if apart > 1e-5:
+                raise SystemExit(f"{results[-1]} is not what pyqlib says itself: {said}")
+        for side, fit, chosen in (
+            ("plain", plain, ["published", *map(str, SEEDS)]),
+            ("trademl", ours, map(str, SEEDS)),
+        ):
+            for seed in chosen:
+                began = time.perf_counter()
+                score, trees = fit(panel, seed, regime, threads)
+                results.append(judged(regime, side, seed, trees, score, panel, scores["published"]))
+                print(f"  {results[-1].title}: {time.perf_counter() - began:.0f} s", flush=True)
     show(results)
-    (folder / "ic.json").write_text(
-        json.dumps({side: [one.__dict__ for one in found] for side, found in results.items()}), encoding="ascii"
-    )
+    (folder / "ic.json").write_text(json.dumps([one.__dict__ for one in results]), encoding="ascii")
 
 
-def _same_labels(panel: Panel, keys: Array, label: Array) -> None:
+def same_rows(panel: Panel, code: Array, day: Array, label: Array) -> Array:
+    """Return where pyqlib has each test row of ours; say how its labels differ. A row that it lacks stops."""
     rows = panel.rows("test")
-    own = dict(zip(keyed(panel.code[rows], panel.day[rows]).tolist(), panel.label[rows].tolist(), strict=True))
-    theirs = {key: value for key, value in zip(keys.tolist(), label.tolist(), strict=True) if key in own}
-    apart = [abs(own[key] - value) for key, value in theirs.items() if not (np.isnan(own[key]) or np.isnan(value))]
-    only = sum(np.isnan(own[key]) != np.isnan(value) for key, value in theirs.items())
+    own, theirs = keyed(panel.code[rows], panel.day[rows]), keyed(code, day)
+    order = np.argsort(theirs, kind="stable")
+    place = order[np.minimum(np.searchsorted(theirs[order], own), len(theirs) - 1)]
+    if (theirs[place] != own).any():
+        raise SystemExit(f"pyqlib lacks {int(np.sum(theirs[place] != own)):,} rows of the test period")
+    apart = np.abs(label[place] - panel.label[rows])
+    only = int(np.sum(np.isnan(label[place]) != np.isnan(panel.label[rows])))
     print(
-        f"labels of the test period: {len(own):,} rows here, {len(theirs):,} of them at pyqlib, "
-        f"{len(keys) - len(theirs):,} more there; "
-        f"largest difference {max(apart):.1e}, {only} on one side only",
+        f"test period: {len(own):,} rows, {len(theirs) - len(own):,} more at pyqlib (sessions without a bar); labels: "
+        f"largest difference {np.nanmax(apart):.1e}, {only:,} on one side only",
         flush=True,
     )
+    return np.asarray(place)
 
 
-def show(results: dict[str, list[Result]]) -> None:
-    """Print IC and rank IC of every fit, and their mean and spread over seeds."""
+def show(results: list[Result]) -> None:
+    """Print IC and rank IC of every fit, then their means over seeds."""
     names = ["all", *map(str, YEARS)]
     heading = "".join(f"{name:>9}" for name in names)
-    print(f"{'':<36}{'trees':>6}  IC {heading[5:]}   rank IC {heading[10:]}")
-    for found in results.values():
-        for one in found:
-            cells = [f"{values[name]:>+9.4f}" for values in (one.ic, one.rank_ic) for name in names]
-            print(f"{one.title:<36}{one.trees:>6}{''.join(cells)}")
-    for side, found in results.items():
-        seeded = [one for one in found if "published" not in one.title]
-        for what in ("ic", "rank_ic"):
-            values = [getattr(one, what)["all"] for one in seeded]
-            print(
-                f"{side:<8} {what:<8} mean {statistics.mean(values):+.4f}, "
-                f"sd over {len(values)} seeds {statistics.stdev(values):.4f}"
-            )
+    print(f"{'':<32}{'trees':>6}  IC{heading}  rank IC{heading}{'near':>8}")
+    for one in results:
+        ic, rank_ic = ("".join(f"{values[name]:>+9.4f}" for name in names) for values in (one.ic, one.rank_ic))
+        print(f"{one.title:<32}{one.trees:>6}    {ic}         {rank_ic}{one.near:>8.3f}")
+    for regime in REGIMES:
+        for side in ("pyqlib", "plain", "trademl"):
+            chosen = [one for one in results if (one.regime, one.side) == (regime, side) and one.seed.isdigit()]
+            means = [
+                f"{what} {statistics.mean(values):+.4f} (sd {statistics.stdev(values):.4f})"
+                for what, values in (
+                    ("IC", [one.ic["all"] for one in chosen]),
+                    ("rank IC", [one.rank_ic["all"] for one in chosen]),
+                )
+            ]
+            print(f"{regime} {side:<8} mean over {len(chosen)} seeds: {', '.join(means)}")

@@ -22,6 +22,8 @@ class Tally:
     nulls: int = 0
     worst: str = ""
     null_at: str = ""
+    elsewhere: float = 0.0
+    """The largest difference of bars that have none without a bar in the 60 sessions before them."""
 
 
 @dataclass
@@ -38,6 +40,10 @@ class Comparison:
     @property
     def largest(self) -> float:
         return max(tally.largest for tally in self.tallies.values())
+
+    @property
+    def elsewhere(self) -> float:
+        return max(tally.elsewhere for tally in self.tallies.values())
 
     @property
     def above(self) -> int:
@@ -72,6 +78,7 @@ def compare(folder: Path, left: str, right: str, name: str, bars: BarKeys) -> Co
             tally.null_at = f"{column} {bars.symbol[at]} {bars.day[at]}: {a[at]:.9g} and {b[at]:.9g}"
         tally.cells += len(a)
         tally.above += int(np.sum(difference > TOLERANCE))
+        tally.elsewhere = max(tally.elsewhere, float(np.max(difference[~bars.near_absence], initial=0.0)))
         tally.near_absence += int(np.sum((difference > TOLERANCE) & bars.near_absence))
         tally.nulls += int(np.sum(missing))
     return found

@@ -82,4 +82,10 @@ PUBLISHED = {
     "max_depth": 8,
     "num_leaves": 210,
 }
-"""What pyqlib's benchmark gives LightGBM on Alpha158; 1,000 rounds, stopped after 50 without a better loss."""
+"""What pyqlib's benchmark gives LightGBM on Alpha158."""
+
+REGIMES = {"stopped": (1000, 50), "fixed": (100, 0)}
+"""Rounds at most, and after how many without a better validation loss a fit stops (0: never, and nothing validates).
+
+``stopped`` is pyqlib's own; ``fixed`` shows how near two fits are whose length does not hang on a loss's last digits.
+"""

@@ -2,12 +2,13 @@
 
     python -m benchmarks.features.unit_tests
 
-writes, in dbt_project/tests/fixtures, alpha_panel.csv (the rows that work.equity_panel has for tests/warehouse/alpha_expected_bars.csv),
-alpha158_expected.csv and alpha360_expected.csv, and the same for a symbol with a split and a dividend (*_actions_*). The oracle
-(tests/oracles/alpha.py) shares nothing with the SQL; that it agrees with pyqlib is tested beside it. dbt compares a unit test's floats bit by
-bit, so the values are those of the definitions in double precision, stored as single: pyqlib's own are in places one unit in the last place
-away, because it divides in single precision. Two values are not pyqlib's: the place of an extreme in a window with an absent session (pyqlib
-takes the absent one for it), and CORR after a split, whose logarithms are rounded in the shares of their own day (left out here).
+writes, in dbt_project/tests/fixtures, alpha_panel.csv (the rows that work.equity_panel has for
+tests/warehouse/alpha_expected_bars.csv), alpha158_expected.csv and alpha360_expected.csv, and the same for a symbol
+with a split and a dividend (*_actions_*). The oracle (tests/oracles/alpha.py) shares nothing with the SQL; agreement
+with pyqlib is tested beside it. dbt compares a unit test's floats bit by bit, so the values are the definitions'
+in double precision, stored as single: pyqlib's own are in places one unit in the last place away, because it divides in
+single precision. Two values are not pyqlib's: the place of an extreme in a window with an absent session (pyqlib takes
+the absent one for it), and CORR after a split, whose logarithms are rounded in the shares of their own day (left out).
 """
 
 import csv
@@ -34,6 +35,8 @@ ACTIONS = {"ACTS": (45, 69)}
 SINGLE = ("CORR", "CORD", "WVMA")
 """Operators whose elements the definition rounds to single precision."""
 
+NUMBERS = ("open", "high", "low", "close", "volume", "split_coefficient", "dividend_amount")
+
 Bars = dict[int, dict[str, float]]
 Shown = dict[str, tuple[int, ...]]
 
@@ -43,13 +46,12 @@ def read_bars() -> dict[str, Bars]:
     found: dict[str, Bars] = {symbol: {} for symbol in SYMBOLS}
     with BARS.open() as lines:
         for row in csv.DictReader(lines):
-            numbers = ("open", "high", "low", "close", "volume", "split_coefficient", "dividend_amount")
-            found[row["symbol"]][int(row["session"])] = {name: float(row[name]) for name in numbers}
+            found[row["symbol"]][int(row["session"])] = {name: float(row[name]) for name in NUMBERS}
     return found
 
 
 def panel_rows(bars: dict[str, Bars], shown: Shown) -> Iterable[dict[str, object]]:
-    """Yield the rows of work.equity_panel: every session of a symbol from its first bar on, absent ones without prices."""
+    """Yield the rows of work.equity_panel: every session of a symbol from its first bar, absent ones without prices."""
     dates = days()
     for key, symbol in enumerate(shown, start=1):
         first, action, shares = min(bars[symbol]), 0, 0

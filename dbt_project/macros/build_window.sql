@@ -117,7 +117,7 @@
     {%- set parts.text = parts.text ~ (equities_label_horizons() | string) ~ barrier_label() ~ first_touch(2, 'x{h}') -%}
     {%- set parts.text = parts.text ~ label_exit('x', 'l') ~ label_end('x') ~ label_outcome('r', 'x') -%}
     {%- for name in [
-        'calendar', 'delisted_after_sessions', 'longest_lookback', 'universe_min_price', 'universe_min_adv_usd', 'universe_min_history', 'jump_threshold',
+        'calendar', 'delisted_after_sessions', 'longest_lookback', 'released_sessions', 'universe_min_price', 'universe_min_adv_usd', 'universe_min_history', 'jump_threshold',
         'split_mismatch_threshold', 'stale_sessions', 'coverage_green', 'coverage_amber', 'barrier_take_profit', 'barrier_stop', 'barrier_sessions'
     ] -%}
         {%- set parts.text = parts.text ~ name ~ var(name) -%}
@@ -190,5 +190,17 @@
 {% macro delete_from(first_date, column='date') -%}
     {%- if execute and is_incremental() -%}
         delete from {{ this }} where {{ column }} >= {{ first_date }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The table of released bars loses the dates to be replaced and, before that, those that are no longer among the newest. #}
+{% macro delete_outside_window() -%}
+    {%- if execute and is_incremental() -%}
+        delete from {{ this }}
+        where date >= {{ affected_from() }} or date < (
+            select min(date) from (
+                select distinct date from {{ ref('slv_equity_bar_versions') }} order by date desc limit {{ var('released_sessions') }}
+            )
+        )
     {%- endif -%}
 {%- endmacro %}

@@ -86,18 +86,12 @@
     {{ return({'relations': [target]}) }}
 {%- endmaterialization %}
 
-{# The present model's plan; that of the table it serves, if it does, with the columns that the table's new ones are made from. #}
+{# The plan of the present model, or of the table that it serves. #}
 {% macro feature_plan() -%}
     {%- set serves = model.config.meta.get('serves') -%}
     {%- set rows = run_query("select action, array_to_string(changed, ','), array_to_string(removed, ',') from meta.feature_plans where table_name = '" ~ (serves or this.identifier) ~ "'").rows -%}
     {%- for one in feature_models() if one.alias == (serves or this.identifier) and rows | length -%}
-        {%- set columns = [] -%}
-        {%- for column in model.columns -%}
-            {%- for changed in names_in(rows[0][1]) if changed == column or (serves and changed.startswith(column ~ '_')) -%}
-                {%- if loop.first -%}{%- do columns.append(column) -%}{%- endif -%}
-            {%- endfor -%}
-        {%- endfor -%}
-        {{ return({'action': rows[0][0], 'columns': columns, 'removed': names_in(rows[0][2]), 'serves': serves, 'unique_id': one.unique_id}) }}
+        {{ return({'action': rows[0][0], 'columns': names_in(rows[0][1]), 'removed': names_in(rows[0][2]), 'serves': serves, 'unique_id': one.unique_id}) }}
     {%- endfor -%}
     {{ exceptions.raise_compiler_error(
         this.identifier ~ " is no feature table of this build" ~ (': it serves ' ~ serves ~ ', which is none' if serves else '')
@@ -174,9 +168,8 @@
 {% macro block_of_new_columns(plan, earlier, first, before) -%}
     {%- set grain = model.config.meta.get('grain', []) -%}
     {%- if plan.serves -%}
-        {%- set own = [] -%}
-        {%- for column in model.columns if column in plan.columns or column not in feature_names(plan.serves) -%}{%- do own.append(column) -%}{%- endfor -%}
-        select {{ own | join(', ') }} from ({{ sql }}) as model_subq
+        {%- set others = features_without(plan) -%}
+        select * {{ 'exclude (' ~ others | join(', ') ~ ')' if others | length }} from ({{ sql }}) as model_subq
     {%- else -%}
         select
             {% for column in model.columns -%}
@@ -188,8 +181,15 @@
     {%- endif -%}
 {%- endmacro %}
 
-{% macro feature_names(table) -%}
-    {{ return(features_of(table) | map(attribute='name') | list) }}
+{# The features of the served table that none of its new columns is made from: a twin bears its feature's name and more. #}
+{% macro features_without(plan) -%}
+    {%- set others = [] -%}
+    {%- for feature in features_of(plan.serves) -%}
+        {%- set used = [] -%}
+        {%- for column in plan.columns if column == feature.name or column.startswith(feature.name ~ '_') -%}{%- do used.append(column) -%}{%- endfor -%}
+        {%- if used | length == 0 -%}{%- do others.append(feature.name) -%}{%- endif -%}
+    {%- endfor -%}
+    {{ return(others) }}
 {%- endmacro %}
 
 {# What was copied are the rows that were there, no fewer and no more. #}

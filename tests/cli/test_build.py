@@ -118,3 +118,17 @@ def test_a_thread_count_of_0_is_refused(home: Home, recorded: Recorded) -> None:
     """A wrong option is a usage error, and nothing is built."""
     assert run(home, "--threads", "0").exit_code == 2
     assert recorded.asked == {}
+
+
+def test_definitions_are_judged_before_anything_is_built(home: Home, recorded: Recorded) -> None:
+    """A wrong definition stops the command, with file and line, and dbt is not asked; mended, the build goes on."""
+    macro = home.dbt_project / "macros" / "features" / "beta.sql"
+    text = macro.read_text()
+    macro.write_text(text.replace("unit='ratio'", "unit=''"))
+    result = run(home)
+    assert result.exit_code == 2
+    assert "macros/features/beta.sql:3: feature beta_60d: unit is nothing" in result.output
+    assert recorded.asked == {}
+    macro.write_text(text)
+    assert run(home).exit_code == 0
+    assert recorded.asked["home"] == home

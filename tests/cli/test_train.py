@@ -39,6 +39,19 @@ def test_walk_forward_and_exclusion_are_one_option_each(home: Home) -> None:
     assert config.data_gate == default.data_gate.model_copy(update={"exclude_not_green": True})
 
 
+def test_the_choice_of_features_on_the_command_line_replaces_that_of_the_file(home: Home) -> None:
+    """--feature-set takes the place of the file's list, --features of the file's set; both at once are refused."""
+    chosen = read_config(home, None, {"feature_set": "alpha158_v1"})
+    assert (chosen.features, chosen.feature_set) == ((), "alpha158_v1")
+    path = home.configs / "training" / "set.yml"
+    path.write_text("feature_set: core_v1\nmodel: {kind: ridge}\n")
+    assert read_config(home, path, {}).feature_set == "core_v1"
+    listed = read_config(home, path, {"features": ["beta_60d"]})
+    assert (listed.features, listed.feature_set) == (("beta_60d",), None)
+    with pytest.raises(ConfigError, match="both choose the columns"):
+        read_config(home, None, {"features": ["beta_60d"], "feature_set": "core_v1"})
+
+
 def test_a_wrong_option_is_named(home: Home) -> None:
     """A value out of range is an error that names the field."""
     with pytest.raises(ConfigError, match=r"validation\.folds=1"):

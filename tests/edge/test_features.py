@@ -113,7 +113,7 @@ def test_a_statement_that_does_not_run_is_the_releases_fault(con: duckdb.DuckDBP
 def test_the_document_reads_back() -> None:
     """What a release carries is what was compiled."""
     assert FeatureSql.from_json(SQL.to_json()) == SQL
-    wide = FeatureSql(1, False, (SECOND,), "gold.second", {"gold.third": ("x", "third.gap")})
+    wide = FeatureSql(1, False, (SECOND,), "gold.second", {"gold.third": ("x", "third__gap")})
     assert FeatureSql.from_json(wide.to_json()) == wide
 
 
@@ -147,8 +147,9 @@ def test_features_of_another_table_are_computed_by_its_own_statements_alone(con:
 
 def test_features_of_several_tables_stand_side_by_side(con: duckdb.DuckDBPyConnection) -> None:
     """Each is read where it lies: as listed, as its own name says, or in the table with the universe."""
-    sql = FeatureSql(1, False, (MARKET, FEATURES, SECOND, REGIME), others={"gold.second": ("twice",)})
-    symbols, X = compute_features(con, sql, TODAY, ["second.gap", "gap", "twice", "previous_level"])
+    sql = FeatureSql(1, False, (MARKET, FEATURES, SECOND, REGIME), others={"gold.second": ("twice", "second__gap")})
+    symbols, X = compute_features(con, sql, TODAY, ["second__gap", "gap", "twice", "previous_level"])
+    assert X.tolist() == read_matrix(con, ["second.gap", "gap", "second.twice", "previous_level"], TODAY)[1].tolist()
     assert symbols == ("A", "B")
     assert X.tolist() == [[7.0, 0.0, 64.0, 102.0], [7.0, -1.0, 62.0, 102.0]]
 

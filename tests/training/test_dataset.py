@@ -194,7 +194,7 @@ def test_features_of_another_table_stand_beside_those_of_the_core(market: Home) 
         "select t.symbol, t.date, s.slow, t.signal, s.fast from gold.equities_training t "
         "join gold.equities_second s using (symbol, date) where label = 'fwd_5d' order by t.date, t.symbol",
     )
-    assert data.feature_names == ("slow", "signal", "equities_second.fast")
+    assert data.feature_names == ("slow", "signal", "fast")
     cells = np.array([[np.nan if cell is None else cell for cell in row[2:]] for row in expected], dtype=np.float32)
     assert np.isnan(cells[:, 0]).any()
     np.testing.assert_array_equal(data.X, cells)

@@ -69,6 +69,14 @@ def test_models_labels_and_horizons_are_crossed(home: Home) -> None:
     assert cells[2].config.k == 20
 
 
+def test_an_override_of_features_replaces_the_configurations_choice(home: Home) -> None:
+    """A feature set for all cells takes the place of the list in the training configuration, and a list of a set."""
+    (cell,) = cells_of(home, overrides={"feature_set": "alpha158_v1"})
+    assert (cell.config.features, cell.config.feature_set) == ((), "alpha158_v1")
+    (cell,) = cells_of(home, overrides={"features": ["noise"]})
+    assert (cell.config.features, cell.config.feature_set) == (("noise",), None)
+
+
 def test_without_horizons_the_configuration_decides(home: Home) -> None:
     """`horizon` alone takes `k` of the training configuration, and its own `k` wins over `horizons`."""
     assert [cell.label for cell in cells_of(home)] == ["fwd_5d"]

@@ -10,7 +10,7 @@ from trademl.config.home import Home
 from trademl.config.reading import validate_section
 from trademl.errors import ConfigError
 from trademl.sleeves.equities import EQUITIES, EquitiesConfig
-from trademl.training.feature_columns import FeatureColumn, choose_columns, other_tables
+from trademl.training.feature_columns import FeatureColumn, choose_columns, other_tables, reference
 from trademl.warehouse.read import read_snapshot
 
 CORE, SECOND = "gold.equities_features", "gold.equities_second"
@@ -47,17 +47,29 @@ def test_a_pattern_without_a_table_is_of_the_core_alone(market: Home) -> None:
 
 
 def test_another_table_is_named_before_the_column(market: Home) -> None:
-    """`table.pattern` takes that table's numbers in its order; a name of two tables keeps its table in the matrix."""
+    """`table.pattern` takes that table's numbers in its order."""
     with_second_table(market)
     found = chosen(market, "signal", "equities_second.*")
-    assert [column.name for column in found] == [
-        "signal",
-        "slow",
-        "equities_second.fast",
-        "equities_second.noise",
-    ]
-    assert [column.column for column in found] == ["signal", "slow", "fast", "noise"]
+    assert (
+        [column.name for column in found] == [column.column for column in found] == ["signal", "slow", "fast", "noise"]
+    )
     assert {table: len(columns) for table, columns in other_tables(found, EQUITIES).items()} == {SECOND: 3}
+
+
+def test_two_columns_of_one_name_are_told_apart(market: Home) -> None:
+    """The core's keeps its name, the other has its table's before it: a model's names are identifiers, and unique."""
+    with_second_table(market)
+    found = chosen(market, "equities_second.noise", "noise", "equities_second.noise", "slow")
+    assert found == (
+        FeatureColumn("equities_second__noise", SECOND, "noise"),
+        FeatureColumn("noise", CORE, "noise"),
+        FeatureColumn("slow", SECOND, "slow"),
+    )
+    assert [reference(column, EQUITIES) for column in found] == [
+        "equities_second.noise",
+        "noise",
+        "equities_second.slow",
+    ]
 
 
 def test_a_bare_name_is_found_where_it_lies(market: Home) -> None:
@@ -92,8 +104,8 @@ def test_a_set_is_its_list_in_order(market: Home) -> None:
     assert of_set(market, "mixed_v1") == (
         FeatureColumn("slow", SECOND, "slow"),
         FeatureColumn("signal_rank", CORE, "signal_rank"),
-        FeatureColumn("equities_second.noise", SECOND, "noise"),
-        FeatureColumn("equities_features.noise", CORE, "noise"),
+        FeatureColumn("equities_second__noise", SECOND, "noise"),
+        FeatureColumn("noise", CORE, "noise"),
     )
 
 

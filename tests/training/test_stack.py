@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.training.market import change, small_config, write_market
+from tests.training.market import change, small_config, with_second_table, write_market, write_set
 from trademl.artifacts.run_folder import RunFolder
 from trademl.cli.init import bundle, make_home
 from trademl.config.home import Home
@@ -75,6 +75,30 @@ def stack(home: Home, trained: tuple[Home, dict[str, str]]) -> Callable[..., Run
         return train(home, StackerConfig(runs=runs, **fields), mlflow=False, command="trademl train stacker")
 
     return run
+
+
+def test_bases_on_different_tables_are_one_matrix(home: Home, trained: tuple[Home, dict[str, str]]) -> None:
+    """A base on a feature set of another table stands beside one on core features; each column is its own table's. Two
+    bases that call different columns by one name are refused."""
+    with_second_table(home)
+    write_set(home, "slow_v1", ["slow", "equities_second.noise"])
+    ridge: dict[str, Any] = {"model": {"kind": "ridge"}}
+    config = load_section(small_config(home, **ridge, features=[], feature_set="slow_v1"), EquitiesConfig)
+    wide = train_equities(home, config, mlflow=False).run_id
+    plain = train_equities(
+        home, load_section(small_config(home, **ridge, features=["signal"]), EquitiesConfig), mlflow=False
+    ).run_id
+    result = train(home, StackerConfig(runs=(wide, plain)), mlflow=False, command="trademl train stacker")
+    facts = json.loads((result.path / "config" / "scoring.json").read_bytes())
+    assert facts["feature_tables"] == {"gold.equities_second": ["slow", "noise"]}
+    assert open_bundle(result.path).feature_names == ("slow", "noise", "signal")
+    manifest = RunFolder.open(result.path).manifest()
+    assert manifest.config["features"] == ["equities_second.slow", "equities_second.noise", "signal"]
+    assert "feature_set" not in manifest.config
+    with pytest.raises(
+        ConfigError, match=r"both have a feature 'noise', the one of gold.equities_second, the other of"
+    ):
+        stack_config(home, EQUITIES, {"bases": [wide, trained[1]["ridge"]]})
 
 
 def rows(home: Home, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -39,7 +39,7 @@ def test_a_run_on_a_feature_set_says_which_and_where(market: Home) -> None:
     """Manifest and card name the set and its digest, scoring.json the tables of the features, features.sql all of them;
     the run scores from there, and a run that lists the same columns has the same matrix."""
     with_second_table(market)
-    write_set(market, "mixed_v1", ["slow", "signal_rank", "equities_second.noise"])
+    write_set(market, "mixed_v1", ["slow", "signal_rank", "noise", "equities_second.noise"])
     config = load_section(small_config(market, features=[], feature_set="mixed_v1"), EquitiesConfig)
     result = train(market, config, mlflow=False)
     digest = read_feature_set(market, "mixed_v1").digest()
@@ -49,9 +49,9 @@ def test_a_run_on_a_feature_set_says_which_and_where(market: Home) -> None:
     assert manifest.config["feature_set"] == "mixed_v1"
     facts = json.loads((result.path / "config" / "scoring.json").read_text())
     assert facts["features_table"] == "gold.equities_features"
-    assert facts["feature_tables"] == {"gold.equities_second": ["slow", "equities_second.noise"]}
+    assert facts["feature_tables"] == {"gold.equities_second": ["slow", "equities_second__noise"]}
     assert facts["feature_set_sha256"] == digest
-    assert f"| features | 3 of mixed_v1 ({digest[:16]})" in (result.path / "card.md").read_text()
+    assert f"| features | 4 of mixed_v1 ({digest[:16]})" in (result.path / "card.md").read_text()
     sql = (result.path / "features" / "features.sql").read_text()
     assert "-- gold.equities_second\n" in sql
     assert "-- gold.equities_features\n" in sql
@@ -59,13 +59,13 @@ def test_a_run_on_a_feature_set_says_which_and_where(market: Home) -> None:
         day = snapshot.con.execute("select max(date) from gold.equities_features").fetchall()[0][0]
         symbols, X = read_features(snapshot.con, open_bundle(result.path), day)
         expected = snapshot.con.execute(
-            "select f.symbol, s.slow, f.signal_rank, s.noise from gold.equities_features f "
+            "select f.symbol, s.slow, f.signal_rank, f.noise, s.noise from gold.equities_features f "
             "join gold.equities_second s using (symbol, date) where date = ? order by 1",
             [day],
         ).fetchall()
     assert symbols == tuple(row[0] for row in expected)
     np.testing.assert_array_equal(X, np.array([row[1:] for row in expected], dtype=np.float32))
-    listed = ["slow", "signal_rank", "equities_second.noise"]
+    listed = ["slow", "signal_rank", "noise", "equities_second.noise"]
     again = train(market, load_section(small_config(market, features=listed), EquitiesConfig), mlflow=False)
     assert again.run_id != result.run_id
     assert RunFolder(again.path).manifest().data_hash == manifest.data_hash

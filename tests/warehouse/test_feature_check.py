@@ -14,9 +14,9 @@ from trademl.warehouse.feature_check import (
     check_features,
     check_unless_unchanged,
     definition_problems,
-    set_problems,
 )
 from trademl.warehouse.feature_macros import evaluate
+from trademl.warehouse.feature_sets import set_problems
 
 
 def problems(home: Home) -> list[str]:

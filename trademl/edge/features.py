@@ -154,7 +154,8 @@ def read_matrix(
 
     Args:
         con: a connection to a snapshot, or to a release with computed features.
-        names: the features. One that is written ``table.column`` lies in that table of the schema gold.
+        names: the features; each is the name of a column, as :func:`column_in` reads it. One that is written
+            ``table.column`` lies in that table, whatever ``others`` says.
         as_of: the session.
         table: the table with the universe and with every feature that nothing else is said of.
         others: further tables, each with the features that lie in it.
@@ -168,7 +169,7 @@ def read_matrix(
     """
     source = feature_source(names, table, others or {}, entity)
     for relation in source.tables:
-        wanted = [name.rpartition(".")[2] for name in names if source.place[name] == relation]
+        wanted = [column_in(name, relation) for name in names if source.place[name] == relation]
         _require_columns(con, relation, wanted, len(names), model)
     columns = ", ".join(f"cast({source.columns[name]} as float)" for name in names)
     chosen, own = f"{source.relation} where own.date = $day and own.in_universe", f"own.{identifier(entity)}"
@@ -209,6 +210,18 @@ class FeatureSource:
     absent: str
 
 
+def column_in(name: str, table: str) -> str:
+    """Return the column of ``table`` that a model calls ``name``.
+
+    A model that reads two columns of one name, from two tables, has the table's name before the second one's.
+
+    >>> column_in("beta_60d", "gold.equities_risk"), column_in("equities_risk__beta_60d", "gold.equities_risk")
+    ('beta_60d', 'beta_60d')
+    """
+    bare = table.rpartition(".")[2]
+    return name.removeprefix(f"{bare}__").rpartition(".")[2]
+
+
 def feature_source(
     names: Sequence[str], table: str, others: Mapping[str, Sequence[str]], entity: str = "symbol"
 ) -> FeatureSource:
@@ -226,7 +239,7 @@ def feature_source(
     return FeatureSource(
         tables=tuple(tables),
         place=place,
-        columns={name: f"{alias[place[name]]}.{identifier(name.rpartition('.')[2])}" for name in names},
+        columns={name: f"{alias[place[name]]}.{identifier(column_in(name, place[name]))}" for name in names},
         relation=f"{qualified(table)} as own{joins}",
         absent=" + ".join(f"count_if({alias[other]}.{column} is null)" for other in tables[1:]) or "0",
     )

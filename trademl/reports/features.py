@@ -13,13 +13,13 @@ import numpy as np
 
 from trademl.config.feature_sets import FeatureSet, feature_set_names, read_feature_set, table_of
 from trademl.config.home import Home
+from trademl.edge.features import column_in
 from trademl.errors import ArtifactError, ConfigError
 from trademl.lake.names import identifier, qualified
 from trademl.reports.predictions import find_run
 from trademl.schema import RAW
 from trademl.validation.drift import drift_from_bins, reference_bins
-from trademl.warehouse.feature_check import CORE
-from trademl.warehouse.feature_macros import Definition, Evaluation, FeatureTable
+from trademl.warehouse.feature_macros import CORE, Definition, Evaluation, FeatureTable
 from trademl.warehouse.lineage import Model
 
 SESSIONS = 252
@@ -230,7 +230,7 @@ def _places(names: Sequence[str], facts: Mapping[str, Any]) -> set[tuple[str, st
     """Return table and column of a run's features, as its scoring.json says where they lie."""
     listed = {name: table for table, has in facts.get("feature_tables", {}).items() for name in has}
     own = str(facts.get("features_table"))
-    return {(str(listed.get(name, own)), name.rpartition(".")[2]) for name in names}
+    return {(table := str(listed.get(name, own)), column_in(name, table)) for name in names}
 
 
 def compare_sets(first: FeatureSet, second: FeatureSet) -> SetDifference:

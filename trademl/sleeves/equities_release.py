@@ -22,7 +22,7 @@ from trademl.config.home import Home
 from trademl.config.lake import LakeConfig, read_lake_config
 from trademl.edge.bundle import ASSETS, Bundle, open_bundle
 from trademl.edge.daily import CHALLENGER
-from trademl.edge.features import BARS, MARKET, REGIME, FeatureSql, feature_source
+from trademl.edge.features import BARS, MARKET, REGIME, FeatureSql, column_in, feature_source
 from trademl.edge.golden import GOLDEN, SQL, check_release, golden_values
 from trademl.edge.score import check_session, read_features, read_regime
 from trademl.errors import DataGateError, PromotionError, ReleaseError, SnapshotError
@@ -246,7 +246,8 @@ def _shapes(con: duckdb.DuckDBPyConnection, bundle: Bundle) -> list[str]:
                for table in source.tables}  # fmt: skip
     found: set[str] = set()
     for name in bundle.feature_names:
-        table, bare = source.place[name], name.rpartition(".")[2]
+        table = source.place[name]
+        bare = column_in(name, table)
         prefix = "" if table == bundle.features_table else f"{table.partition('.')[2]}."
         shapes = {f"{bare.removesuffix(twin)}_dm" for twin in _TWINS if bare.endswith(twin)}
         found |= {f"{prefix}{shape}" for shape in shapes & present[table]}

@@ -7,6 +7,7 @@ column lies where and how it is defined.
 
 import difflib
 import fnmatch
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,7 +26,11 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class FeatureColumn:
-    """One column of the matrix: ``name`` as the model knows it, read from ``column`` of ``table``."""
+    """One column of the matrix: ``name`` as the model knows it, read from ``column`` of ``table``.
+
+    The name is the column's; where two chosen columns have one name, that of the table that is not the core's is
+    ``<table>__<column>``, as a model's names are letters, digits and underscores.
+    """
 
     name: str
     table: str
@@ -69,11 +74,15 @@ def choose_columns(
             remedy="pass what trademl.config.feature_sets.read_feature_set returns for it",
         )
     core = _core_columns(con, sleeve)
-    chosen: dict[str, FeatureColumn] = {}
+    chosen: list[tuple[str, str]] = []
     for wanted in config.features:
-        found = _core_matches(sleeve, core, wanted) or _other_matches(con, sleeve, core, wanted)
-        chosen.update({column.name: column for column in found if column.name not in chosen})
-    return tuple(chosen.values())
+        chosen += _core_matches(sleeve, core, wanted) or _other_matches(con, sleeve, core, wanted)
+    return _named(sleeve, chosen)
+
+
+def reference(column: FeatureColumn, sleeve: SleeveTables) -> str:
+    """Return how a configuration's ``features`` names the column: with its table, unless that is the core table."""
+    return column.column if column.table == sleeve.features_table else f"{_bare(column.table)}.{column.column}"
 
 
 def other_tables(columns: Sequence[FeatureColumn], sleeve: SleeveTables) -> dict[str, list[FeatureColumn]]:
@@ -112,6 +121,20 @@ def require_rows(
             )
 
 
+def _named(sleeve: SleeveTables, chosen: Sequence[tuple[str, str]]) -> tuple[FeatureColumn, ...]:
+    """Return (table, column) pairs as columns of a matrix, each once."""
+    pairs = list(dict.fromkeys(chosen))
+    counts = Counter(column for _, column in pairs)
+    return tuple(
+        FeatureColumn(
+            column if counts[column] == 1 or table == sleeve.features_table else f"{_bare(table)}__{column}",
+            table,
+            column,
+        )
+        for table, column in pairs
+    )
+
+
 def _core_columns(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables) -> list[str]:
     present = {row[0] for row in con.execute(f"describe {sleeve.training}").fetchall()}
     return [name for name in _numbers(con, sleeve.features_table) if name in present]
@@ -122,16 +145,16 @@ def _numbers(con: duckdb.DuckDBPyConnection, table: str) -> list[str]:
     return [name for name, kind, *_ in described if kind in ("FLOAT", "DOUBLE")]
 
 
-def _core_matches(sleeve: SleeveTables, core: Sequence[str], wanted: str) -> list[FeatureColumn]:
+def _core_matches(sleeve: SleeveTables, core: Sequence[str], wanted: str) -> list[tuple[str, str]]:
     table, _, pattern = wanted.rpartition(".")
     if table not in ("", _bare(sleeve.features_table)):
         return []
-    return [FeatureColumn(name, sleeve.features_table, name) for name in fnmatch.filter(core, pattern)]
+    return [(sleeve.features_table, name) for name in fnmatch.filter(core, pattern)]
 
 
 def _other_matches(
     con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, core: Sequence[str], wanted: str
-) -> list[FeatureColumn]:
+) -> list[tuple[str, str]]:
     """Return the columns of another feature table that ``wanted`` chooses; a pattern must name the table."""
     catalogue = _catalogue(con)
     table, _, pattern = wanted.rpartition(".")
@@ -154,7 +177,7 @@ def _other_matches(
     found = fnmatch.filter(present, pattern)
     if not found:
         raise _no_feature(wanted, present, f"{SCHEMA}.{table}")
-    return [FeatureColumn(_name(catalogue, name, table), f"{SCHEMA}.{table}", name) for name in found]
+    return [(f"{SCHEMA}.{table}", name) for name in found]
 
 
 def _of_set(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, feature_set: FeatureSet) -> tuple[FeatureColumn, ...]:
@@ -165,7 +188,8 @@ def _of_set(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, feature_set: F
             remedy="run `trademl build` with this version of trademl",
         )
     core = _bare(sleeve.features_table)
-    columns, hashes = [], {}
+    columns: list[tuple[str, str]] = []
+    hashes: dict[str, str] = {}
     built: dict[str, set[str]] = {core: set(_core_columns(con, sleeve))}
     for entry in feature_set.features:
         name = entry.rpartition(".")[2]
@@ -180,10 +204,10 @@ def _of_set(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, feature_set: F
             built[table] = set(_built(con, table, feature_set.id))
         if name not in built[table]:
             raise _not_built(f"{SCHEMA}.{table}.{name}", table, feature_set.id)
-        columns.append(FeatureColumn(entry, f"{SCHEMA}.{table}", name))
+        columns.append((f"{SCHEMA}.{table}", name))
         hashes[entry] = having[table]
     refuse_changed(feature_set, hashes, CATALOGUE)
-    return tuple(columns)
+    return _named(sleeve, columns)
 
 
 def _catalogue(con: duckdb.DuckDBPyConnection) -> _Catalogue:
@@ -200,11 +224,6 @@ def _built(con: duckdb.DuckDBPyConnection, table: str, asked: str) -> list[str]:
         return _numbers(con, f"{SCHEMA}.{table}")
     except duckdb.CatalogException as error:
         raise _not_built(f"{SCHEMA}.{table}", table, asked) from error
-
-
-def _name(catalogue: _Catalogue, column: str, table: str) -> str:
-    """Return a column's name in the matrix: with its table where another one has a column of the name."""
-    return column if catalogue.tables_of(column) == [table] else f"{table}.{column}"
 
 
 def _bare(table: str) -> str:

@@ -32,6 +32,7 @@ from trademl.models.stacking.model import StackModel, blended_importances, union
 from trademl.training.config import MODEL_TASKS, SleeveTables, TrainingConfig
 from trademl.training.cross_validate import CrossValidation, SplitResult
 from trademl.training.dataset import TrainingData, spans_sql
+from trademl.training.feature_columns import FeatureColumn, reference
 from trademl.training.stack_audit import AuditedBase, AuditedStack, audit_stack
 from trademl.training.stack_bases import SPLITS, AlignedScores, BaseRun, align, check_validation, open_base
 from trademl.training.stack_folds import (
@@ -78,13 +79,33 @@ def stack_config(
     merged = {
         **bases[0].config.model_dump(),
         **{name: value for name, value in (own or {}).items() if value is not None},
-        "features": union_of_features([base.feature_names for base in bases]),
+        "features": _features(sleeve, bases),
         "feature_set": None,
         "model": chosen.model_dump(),
     }
     config = validate_section(merged, TrainingConfig, origin="stacker")
     check_task(chosen.blender, MODEL_TASKS[config.task])
     return config
+
+
+def _features(sleeve: SleeveTables, bases: Sequence[BaseRun]) -> list[str]:
+    """Return the features of all bases, each once, as a configuration names them.
+
+    Raises:
+        ConfigError: two bases call columns of different tables by one name: one matrix cannot hold both.
+    """
+    found: dict[str, tuple[str, FeatureColumn]] = {}
+    for base in bases:
+        for column in base.columns():
+            run, other = found.setdefault(column.name, (base.run_id, column))
+            if other != column:
+                raise ConfigError(
+                    f"runs: {run} and {base.run_id} both have a feature {column.name!r}, the one of {other.table}, the "
+                    f"other of {column.table}",
+                    remedy="train one of the two on a list that has both columns, or leave it out",
+                )
+    names = union_of_features([base.feature_names for base in bases])
+    return [reference(found[name][1], sleeve) for name in names]
 
 
 class StackTrainer(Trainer):

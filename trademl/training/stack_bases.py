@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from trademl.artifacts.run_folder import RunFolder, RunManifest
 from trademl.config.home import Home
 from trademl.config.reading import validate_section
+from trademl.edge.features import column_in
 from trademl.errors import ArtifactError, ConfigError
 from trademl.lake.names import quoted
 from trademl.models.base import BaseModel
 from trademl.models.registry import model_class
 from trademl.training.config import SleeveTables, TrainingConfig
 from trademl.training.dataset import TrainingData, spans_sql
+from trademl.training.feature_columns import FeatureColumn
 from trademl.validation.cpcv import CombinatorialPurgedCV
 
 _VALIDATION = ("kind", "folds", "test_folds", "embargo", "purge")
@@ -63,6 +65,13 @@ class BaseRun:
     def spans(self, sleeve: SleeveTables) -> str:
         """Return a SELECT of the label spans of its rows, from the warehouse; see :func:`spans_sql`."""
         return spans_sql(sleeve, self.config, self.label, self.excluded)
+
+    def columns(self) -> tuple[FeatureColumn, ...]:
+        """Return where the features of its model lie, as its scoring.json says."""
+        facts = json.loads(self.folder.place("config/scoring.json").read_bytes())
+        listed = {name: table for table, has in facts.get("feature_tables", {}).items() for name in has}
+        tables = {name: str(listed.get(name, facts["features_table"])) for name in self.feature_names}
+        return tuple(FeatureColumn(name, table, column_in(name, table)) for name, table in tables.items())
 
     def splits(self) -> Path:
         """Return where its split assignments lie."""

@@ -14,8 +14,7 @@ from typing import Any
 from trademl.config.home import Home, find_home
 from trademl.errors import ConfigError
 from trademl.lake.files import write_atomic
-from trademl.warehouse.feature_check import CORE
-from trademl.warehouse.feature_macros import Definition, Evaluation, evaluate
+from trademl.warehouse.feature_macros import CORE, Definition, Evaluation, evaluate
 from trademl.warehouse.read import read_snapshot
 
 BEGIN = "<!-- catalogue: begin; written by trademl.warehouse.catalogue -->"

@@ -66,13 +66,20 @@ def device_steps(home: Home, tables: Sequence[str] = CORE) -> tuple[Step, ...]:
             Step(
                 relation=f"{result.node.schema}.{result.node.alias}",
                 sql=str(result.node.compiled_code).strip(),
-                append=result.node.config.materialized == "incremental",
+                append=_keeps_history(result.node.config),
             )
             for result in results
             if result.node.resource_type == "model"
         ]
     _require(outcome, len(found) == len(models))
     return tuple(found)
+
+
+def _keeps_history(config: Any) -> bool:
+    """Tell whether a model's rows follow those of earlier dates; a working table holds one build's dates alone."""
+    return config.materialized == "incremental" or (
+        config.materialized == "feature_table" and "serves" not in (config.meta or {})
+    )
 
 
 def _needed(manifest: Any, relations: Sequence[str]) -> list[str]:

@@ -18,26 +18,22 @@ import duckdb
 
 from trademl import __version__
 from trademl.config.feature_sets import FOLDER as SETS
-from trademl.config.feature_sets import FeatureSet, changed_definitions, feature_set_names, read_feature_set, table_of
 from trademl.config.home import Home
 from trademl.errors import ConfigError
 from trademl.lake.files import write_atomic
 from trademl.warehouse.feature_binding import binding_problems, line_of, without_comments
 from trademl.warehouse.feature_jinja import project_variables
 from trademl.warehouse.feature_macros import Definition, Evaluation, FeatureTable, Place, Problem, evaluate
+from trademl.warehouse.feature_sets import set_problems
 
 RESERVED = ("symbol", "sector", "in_universe", "date", "known_at")
 """Columns of every feature table that hold no feature."""
-
-CORE = "equities_features"
-"""The table that is always built: a bare name that several tables have is its own."""
 
 STAMP = ".features-checked"
 """In the lake: the digest of the files that last passed."""
 
 _PROJECT = "dbt_project.yml"
 _SHOWN = 12
-_FEW = 6
 
 
 class _Sql:
@@ -139,68 +135,26 @@ def definition_problems(project: Path, evaluation: Evaluation) -> list[Problem]:
     if not problems:
         # What is wrong already would only show again, and in more obscure words.
         problems += binding_problems(project, evaluation)
-    return sorted(dict.fromkeys(problems), key=lambda one: (one.place.file, one.place.line))
+    return _told_once(sorted(dict.fromkeys(problems), key=lambda one: (one.place.file, one.place.line)))
 
 
-def set_problems(home: Home, evaluation: Evaluation) -> list[Problem]:
-    """Return the faults of the home's feature sets: files that cannot be read, unknown columns, changed definitions."""
-    problems: list[Problem] = []
-    for name in feature_set_names(home):
-        file = f"configs/{SETS}/{name}.yml"
-        try:
-            chosen = read_feature_set(home, name)
-        except ConfigError as error:
-            problems.append(Problem(Place(file, 1), error.message, error.remedy))
-            continue
-        text = (home.configs / SETS / f"{name}.yml").read_text(encoding="utf-8")
-        found, lost = set_definitions(chosen, evaluation)
-        problems += [Problem(Place(file, _line(text, entry)), why, remedy) for entry, why, remedy in lost]
-        changed = changed_definitions(chosen, found)
-        if changed:
-            first = changed[0]
-            others = "".join(f", {one.feature}" for one in changed[1:_FEW])
-            others += f" and {len(changed) - _FEW} more" if len(changed) > _FEW else ""
-            bare = first.feature.rpartition(".")[2]
-            problems.append(
-                Problem(
-                    Place(file, _line(text, first.feature)),
-                    f"the definition of {first.feature} changed under its name: {name} pins {first.expected[:16]}, "
-                    f"macros/features has {first.found[:16]} (sha256)"
-                    + (f"; so did those of {others[2:]}" * bool(others)),
-                    f"restore it, and give the new definition a column of its own, such as {bare}_v2 with `version` 2, "
-                    f"and a new set {chosen.name}_v{chosen.version + 1}",
-                )
-            )
-    return problems
-
-
-def set_definitions(chosen: FeatureSet, evaluation: Evaluation) -> tuple[dict[str, str], list[tuple[str, str, str]]]:
-    """Return the sha256 of each entry's definition now, and the entries that name no column: which, why, remedy."""
-    hashes = {table.name: table.definition_sha256() for table in evaluation.tables}
-    found: dict[str, str] = {}
-    lost: list[tuple[str, str, str]] = []
-    for entry in chosen.features:
-        column = entry.rpartition(".")[2]
-        having = {name: known[column] for name, known in hashes.items() if column in known}
-        table = table_of(chosen, entry, having, CORE)
-        if table is not None:
-            found[entry] = having[table]
-        elif having and column == entry:
-            lost.append((entry, f"{entry} is a column of {' and '.join(having)}", f"write {min(having)}.{entry}"))
-        else:
-            every = sorted({name for known in hashes.values() for name in known})
-            near = difflib.get_close_matches(column, every, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            lost.append(
-                (entry, f"{entry} is no feature of macros/features{hint}", "restore its definition, or correct the set")
-            )
-    return found, lost
+def _told_once(problems: Sequence[Problem]) -> list[Problem]:
+    """Return problems without those that repeat one of the same line: a loop makes a fault for every window."""
+    found: dict[tuple[Place, str], list[Problem]] = {}
+    for one in problems:
+        # Where a remedy shows the expression, it is another for every window.
+        found.setdefault((one.place, one.remedy.partition(":")[0]), []).append(one)
+    return [
+        replace(group[0], text=group[0].text + (f" (and {len(group) - 1} more of this line)" if group[1:] else ""))
+        for group in found.values()
+    ]
 
 
 def _names(table: FeatureTable) -> Iterator[Problem]:
     taken: dict[str, str] = dict.fromkeys(RESERVED, "a column that every feature table has")
     for one in table.features:
-        for name in one.column_names:
+        # Of a name that is taken, the twins are too.
+        for name in one.column_names[:1] if one.name in taken else one.column_names:
             if name in taken:
                 own = "" if name == one.name else f" (its twin {name})"
                 yield _fault(
@@ -336,11 +290,6 @@ def _nodes(value: Any) -> Iterator[Mapping[str, Any]]:
 
 def _allowed(name: str, columns: Sequence[str]) -> bool:
     return any(name == column or (column.endswith("*") and name.startswith(column[:-1])) for column in columns)
-
-
-def _line(text: str, entry: str) -> int:
-    pattern = rf"^\s*(-\s*)?[\"']?{re.escape(entry)}\b"
-    return next((at for at, line in enumerate(text.splitlines(), 1) if re.match(pattern, line)), 1)
 
 
 def _short(text: str) -> str:

@@ -22,7 +22,10 @@ from trademl.warehouse.feature_jinja import (
     load_macros,
 )
 
-__all__ = ["Definition", "Evaluation", "FeatureTable", "Place", "Problem", "evaluate"]
+__all__ = ["CORE", "Definition", "Evaluation", "FeatureTable", "Place", "Problem", "evaluate"]
+
+CORE = "equities_features"
+"""The table that is always built: a bare name that several tables have is its own."""
 
 TABLES = "feature_tables"
 """The macro that lists the feature tables: name, features (a macro), twins."""

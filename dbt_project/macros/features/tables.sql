@@ -27,3 +27,10 @@
     {%- endfor -%}
     {{ return(table == 'equities_features' or table in var('feature_tables')) }}
 {%- endmacro %}
+
+{# What the columns of a table have in common beside their own expressions: a change of it makes all of them again. #}
+{% macro features_salt(table) -%}
+    {%- if table == 'equities_alpha158' -%}{{ return(window_sums('panel')) }}{%- endif -%}
+    {%- if table == 'equities_alpha360' -%}{{ return(aligned_bars('panel', 59)) }}{%- endif -%}
+    {{ return('') }}
+{%- endmacro %}

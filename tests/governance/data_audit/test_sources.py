@@ -13,7 +13,7 @@ from trademl.governance.data_audit import audit_data, audit_matrix
 from trademl.governance.data_audit.sources import by_table, with_sources
 
 OTHER = "gold.equities_other"
-SOURCES = {"wide": (OTHER, "wide"), "other.adv_20d_rank": (OTHER, "adv_20d_rank")}
+SOURCES = {"wide": (OTHER, "wide"), "equities_other__adv_20d_rank": (OTHER, "adv_20d_rank")}
 FEATURES = ("momentum_5d", *SOURCES)
 
 
@@ -143,5 +143,7 @@ def test_the_matrix_is_compared_with_the_other_table(con: duckdb.DuckDBPyConnect
 
 def test_features_are_sorted_by_table() -> None:
     """Only those that were asked for, in their order; without any, the training table is read as it is."""
-    assert by_table(SOURCES, ("other.adv_20d_rank", "momentum_5d")) == {OTHER: {"other.adv_20d_rank": "adv_20d_rank"}}
+    assert by_table(SOURCES, ("equities_other__adv_20d_rank", "momentum_5d")) == {
+        OTHER: {"equities_other__adv_20d_rank": "adv_20d_rank"}
+    }
     assert with_sources("gold.t", '"symbol"', SOURCES, ("momentum_5d",)) == "(select * from gold.t where true)"

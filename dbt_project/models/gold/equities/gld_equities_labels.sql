@@ -10,8 +10,10 @@
     pre_hook="{{ delete_from(labels_from()) }}"
 ) }}
 
+-- The labels that follow, and before them the 20 sessions of their volatility and the absence that may lie between.
 with panel as (
     select * from {{ ref('slv_equity_panel') }}
+    where date >= {{ sessions_before_affected(2 * longest + 20 + var('delisted_after_sessions') + 1) }}
 ),
 
 -- Where an exit falls on an absent session: the next bar of the listing, or the session on which the absence became a

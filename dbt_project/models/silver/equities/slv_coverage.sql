@@ -96,6 +96,7 @@ universe as (
         date,
         count(*) as universe_members
     from {{ ref('slv_universe_members') }}
+    where date >= {{ affected_from() }}
     group by date
 ),
 

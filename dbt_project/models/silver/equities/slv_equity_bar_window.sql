@@ -1,4 +1,8 @@
-{{ config(materialized='table') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ delete_outside_window() }}"
+) }}
 
 -- Everything that the features of a new session are computed from, and no more: what a scoring device is sent.
 with versions as (
@@ -34,6 +38,7 @@ placed as (
     from versions
     inner join newest on versions.date = newest.date
     left join {{ ref('slv_equity_bars') }} as bars on versions.symbol = bars.symbol and versions.date = bars.date
+    where versions.date >= {{ affected_from() }}
 )
 
 select * from placed

@@ -25,13 +25,16 @@ actions as (
             0
         ) as replaced_action
     from versions
-    where (symbol, date) in (
-        select
-            acted.symbol,
-            acted.date
-        from versions as acted
-        where acted.split_coefficient <> 1 or acted.dividend_amount <> 0
-    )
+    where
+        split_coefficient <> 1
+        or dividend_amount <> 0
+        or (symbol, date) in (
+            select
+                revised.symbol,
+                revised.date
+            from versions as revised
+            where not revised.is_latest
+        )
 ),
 
 steps as (

@@ -7,6 +7,16 @@ with versions as (
     where date >= {{ or_what_features_need(sessions_before_affected(var('longest_lookback') + 70)) }}
 ),
 
+silver_bars as (
+    select
+        symbol,
+        date,
+        sector,
+        is_member
+    from {{ ref('slv_equity_bars') }}
+    where date >= {{ or_what_features_need(sessions_before_affected(var('longest_lookback') + 70)) }}
+),
+
 epoch_starts as (
     select distinct
         symbol,
@@ -247,8 +257,7 @@ placed as (
             false
         ) as in_universe
     from accumulated
-    left join {{ ref('slv_equity_bars') }} as silver_bars
-        on accumulated.symbol = silver_bars.symbol and accumulated.date = silver_bars.date
+    left join silver_bars on accumulated.symbol = silver_bars.symbol and accumulated.date = silver_bars.date
 )
 
 select * from placed
