@@ -170,13 +170,12 @@ def _built(snapshot: Snapshot) -> datetime:
 
 @dataclass(frozen=True)
 class Scope:
-    """One audit under way: its connection, its temporary tables, and the rows that it is about.
+    """One audit under way: its connection, its temporary tables, and the rows that it is about. ``sources``: table and
+    column of each feature that is not in the sleeve's own feature table.
 
     Temporary tables, each named with :data:`PREFIX`:
 
     ``codes``: an integer ``entity`` for each ``name``; every other table says entity and means the integer.
-    ``sources`` is where features lie that are not in the sleeve's own feature table: table and column of each.
-
     ``rows``: the training rows of the label: entity, date, t (session ordinal), decision_at, value, label_end_date,
     end_index, known_at, and those of :data:`OPTIONAL` that there are. ``days``: a sample of the sessions they span,
     with or without rows: date, t, decision_at.
@@ -197,7 +196,7 @@ class Scope:
 
     @property
     def core_features(self) -> tuple[str, ...]:
-        """The run's features that lie in the sleeve's own feature table, or nowhere that is known."""
+        """The run's features that do not lie in another table than the sleeve's own."""
         return tuple(name for name in self.features if name not in self.sources)
 
     @property

@@ -29,9 +29,10 @@
     {%- endfor -%}
 {%- endfor %}
 
--- One literal a row, its fields divided by tabs: nine thousand literals, or a select for each column, take longer to plan than many a build has.
+-- One literal a row, its fields divided by tabs: nine thousand literals, or a select for each column, take longer to
+-- plan than many a build has.
 with listed as (
-    select * from (
+    select listed.fields from (
         values
         {% for row in rows -%}
         ('{{ row }}'){{ ',' if not loop.last }}

@@ -147,7 +147,7 @@ bars as (
         {{ to_fixed('ln(low / close)') }} as log_low,
         {{ to_fixed('ln(nullif(volume, 0))') }} as log_raw_volume,
         {{ to_fixed('ln(split_coefficient)') }} as log_split,
-        -- What to add to the log of the price so that it goes on without the action; a suspect session carries no return.
+        -- What to add to the log price so that it goes on without the action; a suspect session carries no return.
         case
             when {{ is_split_mismatch('previous_close') }} then -{{ to_fixed('ln(close / previous_close)') }}
             else {{ to_fixed('ln(split_coefficient * (1 + dividend_amount / close))') }}
