@@ -45,9 +45,14 @@ def run(command: list[str], *, environment: dict[str, str], limit_mib: float, li
     )
     watch = _Watch(process.pid, limit_mib, began + limit_seconds)
     watch.start()
-    output, errors = process.communicate()
+    try:
+        output, errors = process.communicate()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    finally:
+        watch.over.set()
     wall = time.perf_counter() - began
-    watch.over.set()
     watch.join()
     if watch.stopped:
         return Run(wall, watch.peak_mib, {}, watch.stopped)

@@ -10,7 +10,9 @@
         ...
         where is_live and is_present and date >= {{ block_from() }} and date < {{ block_to() }}
 
-    The bounds are DuckDB variables, constants while a statement is planned. Unset they bound nothing, as in a unit test.
+    The bounds are DuckDB variables, constants while a statement is planned. Unset they bound nothing, as in a unit test. A model whose rows depend
+    on their own symbol alone adds `and {{ is_in_block('symbol') }}` to the first: then blocks are spans of dates and, in these, parts of the symbols, so
+    that what windows read before a block stays a small share however many symbols there are.
     `meta={'serves': 'equities_x'}` makes it a working table of the feature table equities_x: it holds what that table is filled from in this
     build, and nothing else.
 #}
@@ -30,6 +32,13 @@
     {%- if sessions == 0 -%}{{ return(block_from()) }}{%- endif -%}
     {%- if var('for_device') -%}{{ return(sessions_before_affected(sessions)) }}{%- endif -%}
     coalesce(cast(getvariable('before_block_{{ sessions }}') as date), cast('1900-01-01' as date))
+{%- endmacro %}
+
+{# Whether a symbol is among those of the block. #}
+{% macro is_in_block(symbol) -%}
+    {%- if var('for_device') -%}{{ return('true') }}{%- endif -%}
+    {{ symbol }} >= coalesce(cast(getvariable('block_first_symbol') as varchar), '')
+    and {{ symbol }} < coalesce(cast(getvariable('block_next_symbol') as varchar), chr(1114111))
 {%- endmacro %}
 
 {# `bound`, the first date that a build reads, or an earlier one where a feature table is to be filled over more dates than those affected. #}
@@ -133,28 +142,26 @@
     computed, the others copied from there. (A working table computes just those, and nothing is copied.)
 #}
 {% macro fill_blocks(relation, ranges, plan, earlier=none) -%}
-    {%- set lookbacks = modules.re.findall("'before_block_([0-9]+)'", sql) | unique | list -%}
-    {%- set total = namespace(blocks=0) -%}
-    {%- for first, before in feature_blocks(ranges) -%}
-        {%- set total.blocks = total.blocks + 1 -%}
-        {%- do run_query("set variable block_from = date '" ~ first ~ "'") -%}
-        {%- do run_query("set variable block_to = date '" ~ before ~ "'") -%}
-        {%- for sessions in lookbacks -%}
-            {%- do run_query("set variable before_block_" ~ sessions ~ " = date '" ~ sessions_before(first, sessions) ~ "'") -%}
-        {%- endfor -%}
+    {%- set lookbacks = modules.re.findall("'before_block_([0-9]+)'", sql) | unique | map('int') | list -%}
+    {%- set blocks = feature_blocks(ranges, 8 * ([1] + lookbacks) | max if 'block_first_symbol' in sql else 0) -%}
+    {%- for first, before, first_symbol, next_symbol in blocks -%}
+        {%- set bounds = {'block_from': first, 'block_to': before, 'block_first_symbol': first_symbol, 'block_next_symbol': next_symbol} -%}
+        {%- for sessions in lookbacks -%}{%- do bounds.update({'before_block_' ~ sessions: sessions_before(first, sessions)}) -%}{%- endfor -%}
+        {%- do set_variables(bounds) -%}
         {%- do run_query(
             'insert into ' ~ relation ~ ' by name '
             ~ (block_of_all_columns() if earlier is none else block_of_new_columns(plan, earlier, first, before))
         ) -%}
+        {%- if loop.last -%}
+            {%- for variable in bounds -%}{%- do run_query('set variable ' ~ variable ~ ' = null') -%}{%- endfor -%}
+        {%- endif -%}
     {%- endfor -%}
-    {%- for variable in ['block_from', 'block_to'] -%}{%- do run_query('set variable ' ~ variable ~ ' = null') -%}{%- endfor -%}
-    {%- for sessions in lookbacks -%}{%- do run_query('set variable before_block_' ~ sessions ~ ' = null') -%}{%- endfor -%}
     {%- if earlier is not none and not plan.serves -%}{%- do require_same_rows(relation, earlier, ranges) -%}{%- endif -%}
     {%- if not plan.serves -%}
         {%- for first, before in ranges -%}
             {%- do run_query(
                 "insert into meta.feature_builds values ('" ~ invocation_id ~ "', '" ~ this.identifier ~ "', '" ~ plan.action ~ "', '"
-                ~ ('all' if earlier is none else plan.columns | join(',')) ~ "', date '" ~ first ~ "', date '" ~ before ~ "', " ~ total.blocks ~ ")"
+                ~ ('all' if earlier is none else plan.columns | join(',')) ~ "', date '" ~ first ~ "', date '" ~ before ~ "', " ~ blocks | length ~ ")"
             ) -%}
         {%- endfor -%}
     {%- endif -%}
@@ -177,7 +184,7 @@
             {% endfor -%}
         from {{ earlier }} as held
         inner join (select {{ (grain + plan.columns) | join(', ') }} from ({{ sql }}) as model_subq) as fresh using ({{ grain | join(', ') }})
-        where held.date >= date '{{ first }}' and held.date < date '{{ before }}'
+        where held.date >= date '{{ first }}' and held.date < date '{{ before }}'{{ ' and ' ~ is_in_block('held.symbol') if 'block_first_symbol' in sql }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -232,18 +239,47 @@
     {{ return(others) }}
 {%- endmacro %}
 
-{# Blocks [first date, first date after it) of a range, each of so many bars that its rows and windows fit in memory. #}
-{% macro feature_blocks(ranges) -%}
+{# Variables of this connection: text, or none for NULL. #}
+{% macro set_variables(values) -%}
+    {%- for name, value in values.items() -%}
+        {%- do run_query('set variable ' ~ name ~ ' = ' ~ ('null' if value is none else "'" ~ value | string | replace("'", "''") ~ "'")) -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#
+    Blocks of ranges of dates: first date, first date after it, first symbol, first symbol after it (none: no bound). Each has so many bars that its rows
+    and windows fit in memory. `sessions`: the length of a span of dates whose symbols may be divided; 0: blocks are dates, with all their symbols.
+#}
+{% macro feature_blocks(ranges, sessions) -%}
     {%- if ranges | length == 0 -%}{{ return([]) }}{%- endif -%}
     {%- set values = [] -%}
     {%- for first, before in ranges -%}{%- do values.append("(date '" ~ first ~ "', date '" ~ before ~ "')") -%}{%- endfor -%}
-    {{ return(run_query(
+    {%- set rows_allowed = rows_per_block() -%}
+    {%- set counted = "row_number() over (partition by first_date order by date) - 1" if sessions else "sum(bars) over (partition by first_date order by date) - bars" -%}
+    {%- set spans = run_query(
         "with ranges as (select * from (values " ~ values | join(', ') ~ ") as given (first_date, before_date)),"
         ~ " days as (select ranges.first_date, bars.date, count(*) as bars from silver.equity_bars as bars"
         ~ " inner join ranges on bars.date >= ranges.first_date and bars.date < ranges.before_date group by ranges.first_date, bars.date),"
-        ~ " numbered as (select *, cast((sum(bars) over (partition by first_date order by date) - bars) as bigint) // " ~ rows_per_block() ~ " as block from days)"
-        ~ " select cast(min(date) as varchar), cast(max(date) + 1 as varchar) from numbered group by first_date, block order by 1"
-    ).rows) }}
+        ~ " numbered as (select *, cast(" ~ counted ~ " as bigint) // " ~ (sessions or rows_allowed) ~ " as span from days)"
+        ~ " select cast(min(date) as varchar), cast(max(date) + 1 as varchar), cast(sum(bars) as bigint)"
+        ~ " from numbered group by first_date, span order by 1"
+    ).rows -%}
+    {%- set blocks = [] -%}
+    {%- for first, before, bars in spans -%}
+        {%- if sessions == 0 or bars <= rows_allowed -%}
+            {%- do blocks.append([first, before, none, none]) -%}
+        {%- else -%}
+            {%- set starts = run_query(
+                "with symbols as (select symbol, count(*) as bars from silver.equity_bars where date >= date '" ~ first ~ "' and date < date '" ~ before ~ "' group by symbol),"
+                ~ " numbered as (select symbol, cast(sum(bars) over (order by symbol) - bars as bigint) // " ~ rows_allowed ~ " as part from symbols)"
+                ~ " select min(symbol) from numbered group by part order by 1"
+            ).columns[0].values() -%}
+            {%- for start in starts -%}
+                {%- do blocks.append([first, before, none if loop.first else start, none if loop.last else starts[loop.index]]) -%}
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(blocks) }}
 {%- endmacro %}
 
 {#

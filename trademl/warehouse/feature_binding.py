@@ -70,7 +70,10 @@ def _create(con: duckdb.DuckDBPyConnection, macros: Macros, models: Mapping[str,
         # They are told where definitions are evaluated.
         del macros.problems[problems:]
     try:
-        con.execute(f"create table {qualified(models[name].relation)} as select * from ({sql}) limit 0")
+        # Bound and planned, never run: its columns are all that the models after it need.
+        columns = con.execute(f"describe {sql}").fetchall()
+        listed = ", ".join(f"{identifier(column)} {kind}" for column, kind, *_ in columns)
+        con.execute(f"create table {qualified(models[name].relation)} ({listed})")
     except duckdb.BinderException as error:
         return str(error)
     except duckdb.Error:
@@ -86,6 +89,7 @@ def _landed(dataset: str) -> str:
 
 
 _SETTING = (
+    "set enable_progress_bar = false",
     "create schema bronze",
     "create schema silver",
     "create schema work",

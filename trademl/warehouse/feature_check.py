@@ -41,6 +41,7 @@ class _Sql:
 
     def __init__(self) -> None:
         self.con = duckdb.connect(":memory:")
+        self.con.execute("set enable_progress_bar = false")
         rows = self.con.execute(
             "select lower(function_name), list(distinct coalesce(stability, 'CONSISTENT')) from duckdb_functions() "
             "group by 1"

@@ -31,7 +31,7 @@
                     action := log_action, shares := log_shares
                 ) as bar
             from {{ panel }}
-            where date >= {{ sessions_before_block(sessions) }} and date < {{ block_to() }}
+            where date >= {{ sessions_before_block(sessions) }} and date < {{ block_to() }} and {{ is_in_block('symbol') }}
         ) as packed
         window by_series as (partition by series_key order by session_index)
     ),

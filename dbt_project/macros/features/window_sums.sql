@@ -21,7 +21,7 @@
                     log_volume := {{ single('ln(' ~ single('volume + 1') ~ ')') }}
                 ) as bar
             from {{ panel }}
-            where date >= {{ sessions_before_block(60) }} and date < {{ block_to() }}
+            where date >= {{ sessions_before_block(60) }} and date < {{ block_to() }} and {{ is_in_block('symbol') }}
         ) as packed
         window by_series as (partition by series_key order by session_index)
     ),

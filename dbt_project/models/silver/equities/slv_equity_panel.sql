@@ -260,5 +260,6 @@ placed as (
     left join silver_bars on accumulated.symbol = silver_bars.symbol and accumulated.date = silver_bars.date
 )
 
+-- Blocks of dates and symbols find their rows together, and windows theirs nearly in order.
 select * from placed
-order by series_key, session_index
+order by session_index // 250, series_key, session_index

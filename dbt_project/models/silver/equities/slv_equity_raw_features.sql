@@ -5,7 +5,10 @@
 
 with panel as (
     select * from {{ ref('slv_equity_panel') }}
-    where date >= {{ sessions_before_block(var('longest_lookback')) }} and date < {{ block_to() }}
+    where
+        date >= {{ sessions_before_block(var('longest_lookback')) }}
+        and date < {{ block_to() }}
+        and {{ is_in_block('symbol') }}
 ),
 
 market as (
