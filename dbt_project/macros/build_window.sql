@@ -144,11 +144,8 @@
 {%- endmacro %}
 
 {% macro first_replaced_date() -%}
-    {%- set rows = run_query(
-        "select coalesce(affected_from, date '1900-01-01') from meta.builds where build_id = '" ~ invocation_id ~ "' and not exists ("
-        ~ "select 1 from meta.private_models inner join meta.feature_plans using (table_name)"
-        ~ " where unique_id = '" ~ model.unique_id ~ "' and action <> 'dates')"
-    ).rows -%}
+    {%- if serves_new_columns() -%}{{ return('1900-01-01') }}{%- endif -%}
+    {%- set rows = run_query("select coalesce(affected_from, date '1900-01-01') from meta.builds where build_id = '" ~ invocation_id ~ "'").rows -%}
     {{ return(rows[0][0] if rows | length else '1900-01-01') }}
 {%- endmacro %}
 

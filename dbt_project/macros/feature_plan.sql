@@ -122,7 +122,10 @@
 
 {# The columns that a table's expressions are written in, in the order in which they are computed. None for a table whose model's text holds them. #}
 {% macro feature_columns_of(table) -%}
-    {{ return(equities_feature_columns() if table == 'equities_features' else []) }}
+    {%- for one in feature_tables() if one.name == table and 'columns' in one -%}
+        {{ return(one.columns()) }}
+    {%- endfor -%}
+    {{ return([]) }}
 {%- endmacro %}
 
 {# A macro's own text cannot be seen from here, so what cross-sectional operators render to stands for them. #}

@@ -46,7 +46,7 @@ def make_template(folder: Path) -> dict[str, Any]:
 def release(root: Path, facts: dict[str, Any], minutes: int, act: Act | None = None) -> int:
     """Publish ``minutes`` after the first release, as the command does but for dbt; return the number."""
     steps = tuple(Step(**step) for step in facts["steps"])
-    equities_release.device_steps = lambda home: steps
+    equities_release.device_steps = lambda home, tables: steps
     os.environ["TRADEML_RELEASE_KEY"] = facts["key"]
     moment = datetime.fromisoformat(facts["moment"]) + timedelta(minutes=minutes)
     told = (lambda text: None) if act is None else (lambda text: act(text))

@@ -153,11 +153,12 @@ def _head(card: Card) -> list[str]:
     aim = aims.get(str(config.get("task")), f"{config.get('target', 'unknown')} target")
     named = ", ".join(name for name, _, _ in card.importances[:_FEATURES])
     more = ", ..." if len(card.importances) > _FEATURES else ""
+    chosen = f" of {facts['feature_set']} ({facts['feature_set_sha256'][:16]})" if "feature_set" in facts else ""
     about = [
         ["run", f"`{run.run_id}`, {position}"],
         ["predicts", f"`{run.label}`, {facts.get('horizon', '?')} sessions ahead, {aim}, with {model}"],
         ["rows", f"{facts.get('rows', 0):,} of {facts.get('first_date')} to {facts.get('last_date')}"],
-        ["features", f"{facts.get('features')}: {named}{more}"],
+        ["features", f"{facts.get('features')}{chosen}: {named}{more}"],
         ["leakage audit", f"{violations} violations in {len(card.audit)} checks of {facts.get('splits')} splits"],
         ["data, revision", f"{manifest.data_hash[:16]}, {manifest.git_revision[:12]}, {manifest.created:%Y-%m-%d}"],
     ]

@@ -4,9 +4,10 @@
 #}
 {% macro feature_tables() -%}
     {{ return([
-        {'name': 'equities_features', 'features': equities_features, 'twins': ['dm', 'rank', 'sn']},
+        {'name': 'equities_features', 'features': equities_features, 'columns': equities_feature_columns, 'twins': ['dm', 'rank', 'sn']},
         {'name': 'equities_alpha158', 'features': alpha158_features, 'twins': []},
-        {'name': 'equities_alpha360', 'features': alpha360_features, 'twins': []}
+        {'name': 'equities_alpha360', 'features': alpha360_features, 'twins': []},
+        {'name': 'equities_risk', 'features': risk_features, 'columns': risk_feature_columns, 'twins': risk_twins()}
     ]) }}
 {%- endmacro %}
 
@@ -31,6 +32,7 @@
 {# What the columns of a table have in common beside their own expressions: a change of it makes all of them again. #}
 {% macro features_salt(table) -%}
     {%- if table == 'equities_alpha158' -%}{{ return(window_sums('panel')) }}{%- endif -%}
+    {%- if table == 'equities_risk' -%}{{ return(cs_twins('universe', risk_features() | selectattr('quantum') | list, risk_twins(), factors=risk_factors())) }}{%- endif -%}
     {%- if table == 'equities_alpha360' -%}{{ return(aligned_bars('panel', 59)) }}{%- endif -%}
     {{ return('') }}
 {%- endmacro %}
