@@ -115,9 +115,13 @@ bench-models: $(VENV)/.installed-dev ## Time cross-validation, prove ONNX parity
 	@$(BIN)/python -m benchmarks.seed003 --home "$(HOME_DIR)"
 	@$(BIN)/python -m benchmarks.bad_configs
 
-bench-features: $(VENV)/.installed-dev ## Alpha158 and Alpha360 beside pyqlib, pandas and polars: values, time, memory, IC (an hour)
+bench-features: $(VENV)/.installed-dev ## Alpha158 and Alpha360 beside pyqlib, pandas and polars: values, time, memory, IC, increments, growth (two hours)
 	@$(BIN)/python -m benchmarks.features --venv .venv-qlib
 	@$(BIN)/python -m benchmarks.features --venv .venv-qlib --size x10 --repeats 1
+	@$(BIN)/python -m benchmarks.feature_builds increment --tables equities_alpha158 equities_alpha360 equities_risk
+	@$(BIN)/python -m benchmarks.feature_builds backfill --tables equities_alpha158
+	@$(BIN)/python -m benchmarks.feature_builds scaling --tables equities_alpha158
+	@$(BIN)/python -m benchmarks.bad_features
 
 published: $(VENV)/.installed-dev ## Reproduce the published figures: expected, got, difference
 	@$(BIN)/python -m benchmarks.published

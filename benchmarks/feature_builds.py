@@ -228,7 +228,7 @@ def scaling(options: argparse.Namespace) -> bool:
         home = new_home(options.work / "scaling")
         switch_on(home, options.tables)
         simulate(home, options.symbols // part, options.days)
-        built = build(home, options, select=f"+gld_{name} +gld_equities_features")
+        built = build(home, options, select=f"+gld_{name}")
         con = duckdb.connect(str(warehouse(home)), read_only=True)
         count = int(con.execute(f"select count(*) from gold.{name}").fetchall()[0][0])
         con.close()
@@ -241,7 +241,7 @@ def scaling(options: argparse.Namespace) -> bool:
         if not options.keep:
             shutil.rmtree(home)
     table(
-        ["part", "symbols", "rows", f"{name} s", "s a million rows", "all models s", "s a million rows"]
+        ["part", "symbols", "rows", f"{name} s", "s a million rows", "with its inputs s", "s a million rows"]
         + ["CPU s a million rows", "peak GB", "file GB"],
         rows,
     )

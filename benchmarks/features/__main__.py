@@ -157,7 +157,7 @@ def main() -> int:
     parser.add_argument("--engines", nargs="+", choices=timing.ENGINES, default=list(timing.ENGINES))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--memory-limit", default="1GB", help="DuckDB's; its process has more")
+    parser.add_argument("--memory-limit", default="1600MB", help="DuckDB's; its process has more")
     parser.add_argument("--limit-gib", type=float, default=20, help="kill an engine that needs more")
     parser.add_argument("--limit-seconds", type=float, default=3600, help="kill an engine that takes longer")
     parser.add_argument("--all-operators", action="store_true", help="print those without a difference too")

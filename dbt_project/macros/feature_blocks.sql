@@ -254,13 +254,14 @@
     {%- if ranges | length == 0 -%}{{ return([]) }}{%- endif -%}
     {%- set values = [] -%}
     {%- for first, before in ranges -%}{%- do values.append("(date '" ~ first ~ "', date '" ~ before ~ "')") -%}{%- endfor -%}
-    {%- set rows_allowed = rows_per_block() -%}
+    {%- set rows_allowed = rows_per_block(by_symbol=sessions > 0) -%}
     {%- set counted = "row_number() over (partition by first_date order by date) - 1" if sessions else "sum(bars) over (partition by first_date order by date) - bars" -%}
+    {%- set counts = "greatest(" ~ sessions ~ ", " ~ rows_allowed ~ " // (select max(bars) from days))" if sessions else rows_allowed -%}
     {%- set spans = run_query(
         "with ranges as (select * from (values " ~ values | join(', ') ~ ") as given (first_date, before_date)),"
         ~ " days as (select ranges.first_date, bars.date, count(*) as bars from silver.equity_bars as bars"
         ~ " inner join ranges on bars.date >= ranges.first_date and bars.date < ranges.before_date group by ranges.first_date, bars.date),"
-        ~ " numbered as (select *, cast(" ~ counted ~ " as bigint) // " ~ (sessions or rows_allowed) ~ " as span from days)"
+        ~ " numbered as (select *, cast(" ~ counted ~ " as bigint) // " ~ counts ~ " as span from days)"
         ~ " select cast(min(date) as varchar), cast(max(date) + 1 as varchar), cast(sum(bars) as bigint)"
         ~ " from numbered group by first_date, span order by 1"
     ).rows -%}
@@ -283,13 +284,15 @@
 {%- endmacro %}
 
 {#
-    A share of DuckDB's memory: a row needs its own cells, those that its windows are computed from, and as much again while it is sorted and
-    written. `feature_block_rows` of dbt_project.yml decides where it is not 0.
+    By DuckDB's memory limit: a row needs its own cells, those that its windows are computed from, and as much again while it is sorted and written. A
+    table of cross-sections holds all of that at once: a quarter of the limit is for it. Where symbols stand alone rows pass through, and only what the
+    windows look back on is held, about half of it. `feature_block_rows` of dbt_project.yml decides where it is not 0.
 #}
-{% macro rows_per_block() -%}
+{% macro rows_per_block(by_symbol=false) -%}
     {%- if var('feature_block_rows') -%}{{ return(var('feature_block_rows')) }}{%- endif -%}
     {%- set limit = run_query("select current_setting('memory_limit')").columns[0].values()[0] -%}
     {%- set units = {'B': 1, 'KiB': 1024, 'MiB': 1048576, 'GiB': 1073741824, 'TiB': 1099511627776} -%}
     {%- set parts = limit.split(' ') -%}
-    {{ return([(parts[0] | float * units[parts[1]] / 4 / (model.columns | length * 8 + 1000)) | int, 1000] | max) }}
+    {%- set share = 2.5 if by_symbol else 0.25 -%}
+    {{ return([(parts[0] | float * units[parts[1]] * share / (model.columns | length * 8 + 1000)) | int, 1000] | max) }}
 {%- endmacro %}

@@ -57,6 +57,7 @@
     blocks as (
         select
             *,
+            {{ to_fixed('ln(close)') }} + log_action as log_price,
             struct_pack(
                 anchor := coalesce(anchor, 0),
                 action := log_action,
@@ -93,11 +94,18 @@
             date,
             known_at,
             block_0,
+            {%- for n in long_windows() %}
+            quantile_disc(log_price, {{ quantile_places(n) }}) over last_{{ n }} as log_quantiles_{{ n }},
+            {%- endfor %}
             {%- for offset in range(5, 60, 5) %}
             lag(block_0, {{ offset }}, {{ no_block() }}) over by_series as block_{{ offset }}{{ ',' if not loop.last }}
             {%- endfor %}
         from blocks
-        window by_series as (partition by series_key order by session_index)
+        window
+            {%- for n in long_windows() %}
+            last_{{ n }} as (partition by series_key order by session_index rows between {{ n - 1 }} preceding and current row),
+            {%- endfor %}
+            by_series as (partition by series_key order by session_index)
     ),
 
     rescaled as (
@@ -157,9 +165,18 @@
                 {%- endfor %}
             end as {{ field }}_extreme_lag_{{ n }},
             {%- endfor %}
-            list_aggregate(
+            {% set quantiles %}list_aggregate(
                 [close, {% for k in range(1, n) %}close_{{ k }}{{ ', ' if not loop.last }}{% endfor %}], 'quantile_cont', [0.2, 0.8]
-            ) as quantiles_{{ n }},
+            ){% endset %}
+            {%- if n not in long_windows() -%}
+            {{ quantiles }}
+            {%- else -%}
+            case
+                when {% for offset in range(0, n, 5) %}bars_of_{{ offset }}{{ ' + ' if not loop.last }}{% endfor %} = {{ n }}
+                    then [{{ between_places(n, 1, 0.8) }}, {{ between_places(n, 3, 0.2) }}]
+                else {{ quantiles }}
+            end
+            {%- endif %} as quantiles_{{ n }},
             {% for one in window_parts() if one <= n %}sign_part_{{ one }}{{ ' + ' if not loop.last }}{% endfor %} as sign_sum_{{ n }},
             {%- for name in window_terms() %}
             {% for offset in range(0, n, 5) %}{{ name }}_of_{{ offset }}{{ ' + ' if not loop.last }}{% endfor %} as {{ name }}_sum_{{ n }}
@@ -168,6 +185,28 @@
             {%- endfor %}
         from extremes
     )
+{%- endmacro %}
+
+{#
+    Quantiles of the longer windows, which lists of their closes would make for a third of the whole time. A complete window has the fractions 0.2 and
+    0.8 of n values between the places 0.2 n - 1 and 0.2 n, 0.8 n - 1 and 0.8 n, counted from 0. The logs of prices in fixed point stand in the same order
+    in the units of any session, so one sliding window finds these four; the nearest to a place's rank never is another's. What is missing leaves it to lists.
+#}
+{% macro long_windows() -%}
+    {{ return([20, 30, 60]) }}
+{%- endmacro %}
+
+{% macro quantile_places(n) -%}
+    {%- set fractions = [] -%}
+    {%- for place in [n // 5 - 1, n // 5, n * 4 // 5 - 1, n * 4 // 5] -%}{%- do fractions.append('(' ~ place ~ ' + 0.5) / ' ~ n) -%}{%- endfor -%}
+    [{{ fractions | join(', ') }}]
+{%- endmacro %}
+
+{# The price that stands `share` of the way from one place to the next, in the units of the row. #}
+{% macro between_places(n, first, share) -%}
+    {%- set price = namespace(at=[]) -%}
+    {%- for at in [first, first + 1] -%}{%- do price.at.append('exp(' ~ from_fixed('log_quantiles_' ~ n ~ '[' ~ at ~ '] - log_action') ~ ')') -%}{%- endfor -%}
+    {{ price.at[0] }} + {{ share }} * ({{ price.at[1] }} - {{ price.at[0] }})
 {%- endmacro %}
 
 {# The windows, each with the lags that the one before it does not have. #}
