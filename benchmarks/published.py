@@ -19,6 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from trademl.costs.impact import AlmgrenCoefficients, almgren_impact
+from trademl.execution.schedule import MarketModel, optimal_trajectory
+from trademl.portfolio.kelly import growth_rate, kelly_fraction
 from trademl.validation import calibration, sharpe, uniqueness
 from trademl.validation.cpcv import CombinatorialPurgedCV
 from trademl.validation.metrics import information_coefficient
@@ -263,6 +266,78 @@ def sequential_bootstrap(inputs: Inputs) -> Any:
     return {"avg_uniqueness": next_draw, "prob": next_draw / next_draw.sum()}
 
 
+AC_TABLE_1 = {"X": 1e6, "T": 5.0, "N": 5, "sigma_abs": 0.95, "eps": 0.0625, "gamma": 2.5e-7, "eta": 2.5e-6}
+"""Almgren and Chriss (2000), table 1: what an entry means by it."""
+
+
+def _trajectory(inputs: Inputs, aversion: float) -> Any:
+    market = MarketModel(
+        volatility=inputs["sigma_abs"], half_spread=inputs["eps"], permanent=inputs["gamma"], temporary=inputs["eta"]
+    )
+    return optimal_trajectory(inputs["X"], inputs["T"], inputs["N"], market, aversion)
+
+
+def optimal_execution(inputs: Inputs) -> Any:
+    """A trajectory of Almgren and Chriss, and what it costs."""
+    found = _trajectory(inputs, inputs["lam"])
+    return {
+        "kappa": found.kappa,
+        "half_life": found.half_life,
+        "trajectory": found.holdings,
+        "trades": found.trades,
+        "E": found.expected_cost,
+        "V": found.variance,
+        "sd": found.deviation,
+        "utility": found.utility,
+        "var95": found.value_at_risk(),
+    }
+
+
+def execution_frontier(inputs: Inputs) -> Any:
+    """The short end of their frontier, in millions."""
+    found = [_trajectory(AC_TABLE_1, aversion) for aversion in inputs["lambda_per_dollar"]]
+    return [
+        {
+            "E_M": one.expected_cost / 1e6,
+            "V_M2": one.variance / 1e12,
+            "utility_M": one.utility / 1e6,
+            "half_life": one.half_life,
+        }
+        for one in found
+    ]
+
+
+def direct_impact(inputs: Inputs) -> Any:
+    """The impact of Almgren, Thum, Hauptmann and Li, in basis points."""
+    names = ("gamma", "eta", "beta", "delta")
+    found = almgren_impact(
+        inputs["X"],
+        inputs["V"],
+        inputs["shares_out"],
+        inputs["sigma_daily"],
+        inputs["T_days"],
+        AlmgrenCoefficients(**{name: inputs[name] for name in names}),
+    )
+    return {
+        "permanent_I_bp": float(found.permanent[0]) * 1e4,
+        "temporary_K_bp": found.temporary * 1e4,
+        "realised_J_bp": found.cost * 1e4,
+        "inverse_turnover": inputs["shares_out"] / inputs["V"],
+    }
+
+
+def kelly_coin(inputs: Inputs) -> Any:
+    """The Kelly fraction of a coin, and the growth at it, half of it and twice it."""
+    odds = inputs["p"], inputs["win"], inputs["loss"]
+    fraction = kelly_fraction(*odds)
+    return {
+        "f": fraction,
+        "growth": growth_rate(fraction, *odds),
+        "half_kelly_growth": growth_rate(fraction / 2, *odds),
+        "double_kelly_growth": growth_rate(fraction * 2, *odds),
+    }
+
+
 RECIPES: dict[str, Callable[[Inputs], Any]] = {
     "path_map_6_2": path_map,
     "path_map_5_2": path_map,
@@ -273,6 +348,11 @@ RECIPES: dict[str, Callable[[Inputs], Any]] = {
     "torchmetrics_multiclass_toplabel": top_label_bins,
     "sklearn_calibration_curve_doc": calibration_curve,
     "sklearn_brier_doc": brier,
+    "ac2000_lambda_1e-6": optimal_execution,
+    "drop_short_end_table": execution_frontier,
+    "athl2005_DRI": direct_impact,
+    "athl2005_IBM": direct_impact,
+    "coin_53": kelly_coin,
     "alphalens_unit_test": daily_ic,
     "r_pbo_unit_test": pbo,
     "combination_counts": combination_counts,
@@ -292,7 +372,9 @@ RECIPES: dict[str, Callable[[Inputs], Any]] = {
 TOPICS = {
     "calibration",
     "cpcv",
+    "execution_impact",
     "information_coefficient",
+    "kelly",
     "pbo_cscv",
     "sharpe_psr_dsr_mintrl",
     "triple_barrier_uniqueness",
