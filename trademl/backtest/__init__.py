@@ -1,0 +1,1 @@
+"""What decisions would have earned: an event-driven engine over daily bars, and its books."""
