@@ -114,11 +114,15 @@
     {#- A macro's own text cannot be seen from here, so what the models use of them is rendered. -#}
     {%- set parts.text = parts.text ~ running_total('x', 'w') ~ to_fixed('x') ~ from_fixed('x') ~ fixed_variance('n', 's', 'q') -%}
     {%- set parts.text = parts.text ~ log_total_return('x', 'p') ~ is_split_mismatch('p') -%}
+    {%- set parts.text = parts.text ~ (trader_twinned() | string) ~ (trader_composite_parts() | string) ~ trader_value('x', 1, '1e3') -%}
+    {%- set parts.text = parts.text ~ trader_cross_section('r') ~ trader_aggregates('r', ['x'], 'd', true) ~ trader_aggregates('r', ['x'], 'd', false) ~ cs_expanding_quantiles('p', 'r', 'x', [0.5], 'd') -%}
     {%- set parts.text = parts.text ~ (equities_label_horizons() | string) ~ barrier_label() ~ first_touch(2, 'x{h}') -%}
     {%- set parts.text = parts.text ~ label_exit('x', 'l') ~ label_end('x') ~ label_outcome('r', 'x') -%}
     {%- for name in [
         'calendar', 'delisted_after_sessions', 'longest_lookback', 'released_sessions', 'universe_min_price', 'universe_min_adv_usd', 'universe_min_history', 'jump_threshold',
-        'split_mismatch_threshold', 'stale_sessions', 'coverage_green', 'coverage_amber', 'barrier_take_profit', 'barrier_stop', 'barrier_sessions'
+        'split_mismatch_threshold', 'stale_sessions', 'coverage_green', 'coverage_amber', 'barrier_take_profit', 'barrier_stop', 'barrier_sessions',
+        'trader_gone_after_days', 'trader_lookback_days', 'trader_min_windows', 'trader_dust_usd', 'trader_capital_floor_usd',
+        'trader_features_from'
     ] -%}
         {%- set parts.text = parts.text ~ name ~ var(name) -%}
     {%- endfor -%}

@@ -71,12 +71,20 @@ def check(line: str) -> str:
             return ""
         if word.startswith("--") and word.partition("=")[0] not in known | {"--help", "--version"}:
             return f"no option {word}"
-        if isinstance(command, click.Group) and re.fullmatch(r"[a-z][a-z-]*", word):
+        if isinstance(command, click.Group) and word in valued(command):
+            words = words[1:]
+        elif isinstance(command, click.Group) and re.fullmatch(r"[a-z][a-z-]*", word):
             child = command.get_command(context, word)
             if child is None:
                 return f"no command {word}"
             command = child
     return ""
+
+
+def valued(group: click.Group) -> set[str]:
+    """Return the options of a group that are followed by a value, which is no command."""
+    options = [option for option in group.params if isinstance(option, click.Option) and not option.is_flag]
+    return {name for option in options for name in option.opts}
 
 
 @every_page

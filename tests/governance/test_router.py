@@ -100,9 +100,9 @@ def test_the_kill_switch_needs_no_decisions(crowned: Home) -> None:
 
 def test_a_switch_that_leads_nowhere_is_refused(home: Home) -> None:
     """A sleeve without a frozen scorer keeps its switch off."""
-    with pytest.raises(ConfigError, match=r"traders has no frozen scorer(.|\n)*equities"):
-        turn_kill_switch(home, "traders", "on")
-    assert read_router(home).of("traders").kill_switch == "off"
+    with pytest.raises(ConfigError, match=r"events has no frozen scorer(.|\n)*equities"):
+        turn_kill_switch(home, "events", "on")
+    assert read_router(home).of("events").kill_switch == "off"
 
 
 def test_the_frozen_scorer_says_what_it_is(scorer: FrozenScorer) -> None:
@@ -205,6 +205,26 @@ def test_an_altered_model_does_not_score(tmp_path: Path, monkeypatch: pytest.Mon
         frozen_scorer("equities")
 
 
+def test_the_frozen_scorer_of_the_traders_scores_as_xgboost() -> None:
+    """Standard Python's walk through the trees gives XGBoost's scores to the bit, with infinities, NaN and ties."""
+    from trademl.models.boosting.xgboost import XGBoostModel
+
+    own = frozen_scorer("traders")
+    assert (own.name, own.label, own.horizon, len(own.features)) == ("legacy-traders-v1", "fwd_7d", 7, 18)
+    model = XGBoostModel.native(LEGACY / "xgb_trader_v1.json")
+    assert model.feature_names == own.features
+    assert model.trees is not None
+    X = np.random.default_rng(3).normal(scale=3.0, size=(300, 18)).astype(np.float32)
+    for at, tree in enumerate(model.trees):
+        X[at % 300, tree.feature] = tree.threshold.astype(np.float32)
+    X[100:120, 7], X[120:140, 3], X[140:160, 6] = np.inf, -np.inf, np.nan
+    found = frozen_scores(own, X)
+    assert np.array_equal(found.yhat, model.score(X))
+    assert (found.prob_up >= 0.01).all()
+    assert (found.prob_up <= 0.99).all()
+    assert (found.yhat_std > 0).all()
+
+
 def test_a_scorer_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A frozen scorer that does not answer in time is an error, not a wait for ever."""
     monkeypatch.setattr(router, "FROZEN_SECONDS", 0.0001)
@@ -215,13 +235,14 @@ def test_a_scorer_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_frozen_files_are_those_that_were_frozen() -> None:
     """legacy/ takes no commit: its files have the hashes that its README states."""
     page = (LEGACY / "README.md").read_text(encoding="utf-8")
-    for name in ("score.py", "model_v1.txt"):
+    for name in ("score.py", "model_v1.txt", "score_traders.py", "xgb_trader_v1.json"):
         assert hashlib.sha256((LEGACY / name).read_bytes()).hexdigest() in page, name
 
 
-def test_the_frozen_scorer_needs_python_alone() -> None:
+@pytest.mark.parametrize("script", ["score.py", "score_traders.py"])
+def test_the_frozen_scorer_needs_python_alone(script: str) -> None:
     """It imports nothing but the standard library: no library that is replaced or broken can stop it."""
-    tree = ast.parse((LEGACY / "score.py").read_text(encoding="utf-8"))
+    tree = ast.parse((LEGACY / script).read_text(encoding="utf-8"))
     imported = {
         name.partition(".")[0]
         for node in ast.walk(tree)

@@ -264,5 +264,6 @@ def test_the_rows_of_this_package_lie_where_they_say() -> None:
         "linear:ridge",
         "baseline:momentum",
         "stacking:stack",
+        "stacking:xgboost_ridge",
     }
     assert all(issubclass(model_class(kind), LinearModel) for kind in ("ridge", "momentum"))

@@ -26,8 +26,8 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
             "from range(10) t(n)"
         )
         connection.execute(
-            "create table preds.oof (run_id varchar, path_id integer, split_id integer, entity varchar, dt date, "
-            "yhat double, y double)"
+            "create table preds.oof (sleeve varchar default 'equities', run_id varchar, path_id integer, "
+            "split_id integer, entity varchar, dt date, yhat double, y double)"
         )
         yield connection
 
@@ -35,7 +35,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 def put(con: duckdb.DuckDBPyConnection, *rows: tuple[int, int, str, int, float, float]) -> None:
     """Add rows (path, split, entity, day, score, label) of the run r."""
     con.executemany(
-        "insert into preds.oof values ('r', ?, ?, ?, ?, ?, ?)",
+        "insert into preds.oof (run_id, path_id, split_id, entity, dt, yhat, y) values ('r', ?, ?, ?, ?, ?, ?)",
         [(path, split, name, FIRST + timedelta(days=day), yhat, y) for path, split, name, day, yhat, y in rows],
     )
 

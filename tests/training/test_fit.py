@@ -8,6 +8,8 @@ from trademl.errors import SplitError
 from trademl.models.base import BaseModel
 from trademl.models.boosting.lightgbm import LightGBMConfig
 from trademl.models.ridge import RidgeConfig
+from trademl.models.stacking.xgboost_ridge import XGBoostRidgeModel
+from trademl.models.stacking.xgboost_ridge_config import BaseTrees, InnerValidation, XGBoostRidgeConfig
 from trademl.training.fit import Fitter
 from trademl.training.splits import stopping_tail
 
@@ -43,6 +45,29 @@ def test_early_stopping_measures_on_the_tail_and_keeps_fewer_rounds(binning: str
     if binning == "shared":
         alone = fitter.fit_rounds(kept, stopped.rounds)
         np.testing.assert_array_equal(scores(stopped), scores(alone))
+
+
+@pytest.mark.parametrize("binning", ["shared", "strict"])
+def test_a_family_that_purges_within_a_fit_is_told_the_rows_label_spans(binning: str) -> None:
+    """The stack's regression is fitted on predictions purged by the label spans of the very rows of the fit."""
+    data = panel()
+    config = XGBoostRidgeConfig(
+        bases=tuple(BaseTrees(n_rounds=4, max_depth=depth, min_child_weight=1, seed=depth) for depth in (1, 2)),
+        inner=InnerValidation(folds=3, test_folds=1, embargo=1),
+        threads=1,
+    )
+    rows = np.flatnonzero(data.spans.start < 60)
+    fitted = Fitter(data, config, binning).fit(rows)
+    alone = XGBoostRidgeModel(config, data.feature_names)
+    alone.tell_spans(data.spans.take(rows))
+    alone.fit(np.ascontiguousarray(data.X[rows]), data.target[rows], weight=data.weight[rows])
+    unpurged = XGBoostRidgeModel(config, data.feature_names)
+    unpurged.fit(np.ascontiguousarray(data.X[rows]), data.target[rows], weight=data.weight[rows])
+    assert isinstance(fitted, XGBoostRidgeModel)
+    assert unpurged.meta != alone.meta
+    if binning == "strict":
+        assert fitted.meta == alone.meta
+    assert fitted.meta != unpurged.meta
 
 
 def test_rounds_can_be_fixed_for_the_final_fit() -> None:

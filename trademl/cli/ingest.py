@@ -10,7 +10,14 @@ import click
 
 from trademl.errors import IngestError
 
-DATASETS = {"equities": "equity_bars", "reference": "reference", "membership": "membership", "series": "series"}
+DATASETS = {
+    "equities": "equity_bars",
+    "reference": "reference",
+    "membership": "membership",
+    "series": "series",
+    "trader-fills": "trader_fills",
+    "trader-days": "trader_days",
+}
 
 
 @click.group()
@@ -78,6 +85,34 @@ def series(**options: Any) -> None:
     _ingest_files("series", **options)
 
 
+def _trader_options(command: Callable[..., None]) -> Callable[..., None]:
+    options: list[Callable[..., Any]] = [
+        click.argument("paths", nargs=-1, required=True),
+        click.option("--venue", default="hyperliquid", show_default=True, metavar="NAME", help="Map of its files."),
+        click.option("--map", "mapping", multiple=True, metavar="FIELD=COLUMN", help="Take FIELD from COLUMN."),
+        click.option("--source", default="file", show_default=True, metavar="NAME", help="Vendor, kept on each row."),
+        click.option("--known-at", metavar="TS|close", help="When the rows were known; close: when they were public."),
+        click.option("--json", "as_json", is_flag=True, help="Print the report as JSON."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@ingest.command("trader-fills")
+@_trader_options
+def trader_fills(**options: Any) -> None:
+    """Land traders' fills, read by the venue's map: local times become UTC, fees dollars."""
+    _ingest_files("trader-fills", calendar="XNYS", **options)
+
+
+@ingest.command("trader-days")
+@_trader_options
+def trader_days(**options: Any) -> None:
+    """Land traders' account-days: address, date, daily_pnl, n_trades[, win_rate, volume_usd, long_ratio, fees]."""
+    _ingest_files("trader-days", calendar="XNYS", **options)
+
+
 def _vendor_options(command: Callable[..., None]) -> Callable[..., None]:
     day = click.DateTime(formats=["%Y-%m-%d"])
     options: list[Callable[..., Any]] = [
@@ -118,10 +153,11 @@ def _ingest_files(
     known_at: str | None,
     calendar: str,
     as_json: bool,
-    date_format: str | None,
+    date_format: str | None = None,
     symbol: str | None = None,
     symbol_from_name: str | None = None,
     name: str | None = None,
+    venue: str | None = None,
 ) -> None:
     from trademl.config import find_home
     from trademl.schema import RAW
@@ -141,6 +177,7 @@ def _ingest_files(
         symbol=symbol,
         symbol_from_name=symbol_from_name,
         date_format=date_format,
+        venue=venue,
         progress=_show_progress,
     )
     _show(report, as_json)

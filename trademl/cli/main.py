@@ -76,6 +76,7 @@ COMMANDS: dict[str, LazyCommand] = {
     "router": LazyCommand("trademl.cli.promotion:router", "Show who answers for a sleeve; turn the kill switch."),
     "shadow": LazyCommand("trademl.cli.shadow:shadow", "Score sessions with a challenger, beside the champion."),
     "score": LazyCommand("trademl.cli.score:score", "Score a date with a trained model: predictions and a report."),
+    "traders": LazyCommand("trademl.cli.traders:traders", "Rank wallets by skill; score them with a trained stack."),
     "lake": LazyCommand("trademl.cli.lake:lake", "Publish signed releases; pull, check and undo them on a device."),
     "edge": LazyCommand("trademl.cli.edge:edge", "Score on a device from a pulled release; prove it on the server."),
     "sql": LazyCommand("trademl.cli.sql:sql", "Run one SELECT statement on the snapshot."),

@@ -6,12 +6,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
+
+from trademl.cli.main import LazyCommand, TrademlGroup
 
 if TYPE_CHECKING:
     from trademl.warehouse.simulate import SimulationReport
 
 
-@click.command(short_help="Write a seeded, simulated market as source files.")
+COMMANDS: dict[str, LazyCommand] = {
+    "traders": LazyCommand("trademl.cli.simulate_traders:traders", "Write simulated wallets as source files."),
+}
+"""What else can be simulated; without a command it is the market."""
+
+
+@click.group(
+    cls=TrademlGroup,
+    table=COMMANDS,
+    invoke_without_command=True,
+    short_help="Write a seeded, simulated market as source files.",
+)
 @click.option(
     "--out",
     "folder",
@@ -30,12 +44,16 @@ if TYPE_CHECKING:
 @click.option("--corrections", type=int, default=20, show_default=True, help="Bars misreported at first.")
 @click.option("--delisting-rate", type=float, default=0.02, show_default=True, help="Delistings a year and symbol.")
 @click.option("--calendar", default="XNYS", show_default=True, metavar="NAME", help="Exchange calendar.")
-def simulate(folder: Path, start: datetime, **parameters: Any) -> None:
+@click.pass_context
+def simulate(context: click.Context, /, folder: Path, start: datetime, **parameters: Any) -> None:
     """Write a market with a planted signal, as files that `trademl ingest` takes unchanged.
 
     bars.parquet, corrections.parquet (to ingest later), membership.csv, sectors.csv, vix.csv, and the truth in
     truth.json and truth.parquet. See docs/simulate.md.
     """
+    if context.invoked_subcommand is not None:
+        _refuse_options(context)
+        return
     from trademl.config.reading import validate_section
     from trademl.warehouse.simulate import SimulationConfig, simulate_market
 
@@ -47,6 +65,14 @@ def simulate(folder: Path, start: datetime, **parameters: Any) -> None:
     click.echo("next, in a home:")
     for line in ingest_lines(folder):
         click.echo(f"  trademl {line}")
+
+
+def _refuse_options(context: click.Context) -> None:
+    """Refuse the market's options in front of another simulation: they would be lost without a word."""
+    given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if given:
+        option = next(one.opts[0] for one in context.command.params if one.name == given[0])
+        raise click.UsageError(f"{option} belongs to the market: put options after `{context.invoked_subcommand}`")
 
 
 def described(done: "SimulationReport") -> list[str]:

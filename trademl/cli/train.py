@@ -3,10 +3,11 @@
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,9 +18,15 @@ if TYPE_CHECKING:
 
     from trademl.config.home import Home
     from trademl.sleeves.equities import EquitiesConfig
+    from trademl.training.config import TrainingConfig
     from trademl.training.run import RunResult
 
+    ConfigT = TypeVar("ConfigT", bound=TrainingConfig)
+
 CONFIG = Path("training") / "equities.yml"
+TRADERS_CONFIG = Path("training") / "traders.yml"
+
+Command = Callable[..., Any]
 
 
 class Names(click.ParamType[Any]):
@@ -50,6 +57,38 @@ class Day(click.ParamType[Any]):
             self.fail(f"{value!r} is no date; write YYYY-MM-DD", param, ctx)
 
 
+DATES = (
+    click.option("--start", type=Day(), help="First decision date."),
+    click.option("--end", type=Day(), help="Last decision date."),
+)
+VALIDATION = (
+    click.option(
+        "--validation", type=click.Choice(["cpcv", "walk_forward"]), help="How predictions are made out of fold."
+    ),
+    click.option("--folds", type=int, help="Blocks of sessions."),
+    click.option("--test-folds", type=int, help="Blocks under test in each CPCV split."),
+    click.option("--embargo", type=int, help="Sessions kept free after a test block."),
+    click.option(
+        "--purge", type=click.Choice(["all", "entity"]), help="Against which test labels train labels are purged."
+    ),
+)
+BINNING = click.option(
+    "--binning", type=click.Choice(["shared", "strict"]), help="Bin edges of all rows or of each fit's."
+)
+THREADS = click.option("--threads", type=int, help="Threads of the fit; 0 is all cores. Changes no result.")
+RECORD = (
+    click.option(
+        "--exclude-not-green", is_flag=True, help="Leave sessions that fail the data gate out, instead of refusing."
+    ),
+    click.option("--no-mlflow", is_flag=True, help="Do not log the run to MLflow."),
+)
+
+
+def options(*chosen: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command these options, in this order."""
+    return lambda command: reduce(lambda made, option: option(made), reversed(chosen), command)
+
+
 @click.group(short_help="Train a sleeve under CPCV or walk-forward validation.")
 def train() -> None:
     """Train a sleeve: data gate, splits, leakage audit, fits, out-of-fold predictions, final model, registration.
@@ -67,21 +106,14 @@ train.add_command(stacker)
 )
 @click.option("--label", metavar="horizon|tb|NAME", help="Label: horizon (with --k), tb, or a label's exact name.")
 @click.option("--k", type=int, help="Sessions of the horizon label: 1, 5 or 20.")
-@click.option("--start", type=Day(), help="First decision date.")
-@click.option("--end", type=Day(), help="Last decision date.")
+@options(*DATES)
 @click.option("--symbols", type=Names(), help="Train on these symbols only.")
 @click.option("--regime", type=Names(), help="Fit on these volatility regimes only: low, mid, high.")
 @click.option("--task", type=click.Choice(["regression", "top_bottom", "three_class"]), help="What is fitted.")
 @click.option("--target", type=click.Choice(["raw", "demeaned", "rank"]), help="Target of a regression.")
 @click.option("--features", type=Names(), help="Feature names or patterns, such as '*_rank,beta_60d'.")
 @click.option("--feature-set", metavar="NAME", help="Instead of them a set of configs/features, such as alpha158_v1.")
-@click.option("--validation", type=click.Choice(["cpcv", "walk_forward"]), help="How predictions are made out of fold.")
-@click.option("--folds", type=int, help="Blocks of sessions.")
-@click.option("--test-folds", type=int, help="Blocks under test in each CPCV split.")
-@click.option("--embargo", type=int, help="Sessions kept free after a test block.")
-@click.option(
-    "--purge", type=click.Choice(["all", "entity"]), help="Against which test labels train labels are purged."
-)
+@options(*VALIDATION)
 @click.option(
     "--model",
     metavar="KIND",
@@ -89,14 +121,10 @@ train.add_command(stacker)
 )
 @click.option("--rounds", type=int, help="Trees; with early stopping, at most.")
 @click.option("--early-stopping", type=int, help="Rounds without a better loss on a fit's last sessions, then stop.")
-@click.option("--binning", type=click.Choice(["shared", "strict"]), help="Bin edges of all rows or of each fit's.")
-@click.option("--threads", type=int, help="Threads of the fit; 0 is all cores. Changes no result.")
+@options(BINNING, THREADS)
 @click.option("--seed", type=int, help="Seed of row and column samples.")
-@click.option(
-    "--exclude-not-green", is_flag=True, help="Leave sessions that fail the data gate out, instead of refusing."
-)
-@click.option("--no-mlflow", is_flag=True, help="Do not log the run to MLflow.")
-def equities(config_path: Path | None, no_mlflow: bool, **options: Any) -> None:
+@options(*RECORD)
+def equities(config_path: Path | None, no_mlflow: bool, **given: Any) -> None:
     """Train the equities sleeve on gold.equities_training.
 
     The options override the configuration file for this run. The result lies in models_artifacts/equities/RUN_ID,
@@ -106,29 +134,72 @@ def equities(config_path: Path | None, no_mlflow: bool, **options: Any) -> None:
     from trademl.sleeves import equities as sleeve
 
     home = find_home()
-    config = read_config(home, config_path, options)
+    config = read_config(home, config_path, given)
     bars = Bars()
-    command = shlex.join(["trademl", *sys.argv[1:]])
     try:
-        result = sleeve.train(home, config, progress=bars, mlflow=not no_mlflow, command=command)
+        result = sleeve.train(home, config, progress=bars, mlflow=not no_mlflow, command=command_line())
     finally:
         bars.splits_end()
     show(home, result)
 
 
-def read_config(home: "Home", path: Path | None, options: dict[str, Any]) -> "EquitiesConfig":
+@train.command()
+@click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), help="[default: configs/training/traders.yml]"
+)
+@options(*DATES)
+@click.option("--addresses", "symbols", type=Names(), help="Train on these addresses only.")
+@click.option("--features", type=Names(), help="Feature names or patterns; the pipeline has all 97.")
+@options(*VALIDATION)
+@click.option(
+    "--model", metavar="KIND", help="Model family, as configs/models/KIND.yml sets it: xgboost_ridge, ridge, xgboost."
+)
+@options(BINNING, THREADS, *RECORD)
+def traders(config_path: Path | None, no_mlflow: bool, **given: Any) -> None:
+    """Train the traders sleeve on gold.traders_training: eight XGBoost models under a ridge regression.
+
+    The options override the configuration file for this run. The result lies in models_artifacts/traders/RUN_ID, with
+    checkpoints/base_model_*.json, scaler.json, ridge.json, pipeline.json and one merged ONNX graph.
+    """
+    from trademl.config.home import find_home
+    from trademl.sleeves.traders import train as sleeve
+
+    home = find_home()
+    config = read_over(home, config_path or home.configs / TRADERS_CONFIG, given, sleeve.TradersConfig)
+    bars = Bars()
+    try:
+        result = sleeve.train(home, config, progress=bars, mlflow=not no_mlflow, command=command_line())
+    finally:
+        bars.splits_end()
+    show(home, result, sleeve="traders", following="traders score")
+    for line in sleeve.stack_lines(result.path):
+        click.echo(line)
+
+
+def command_line() -> str:
+    """Return the command as it was given, for the record."""
+    return shlex.join(["trademl", *sys.argv[1:]])
+
+
+def read_config(home: "Home", path: Path | None, given: dict[str, Any]) -> "EquitiesConfig":
+    """Return the equities sleeve's configuration, see :func:`read_over`."""
+    from trademl.sleeves.equities import EquitiesConfig
+
+    return read_over(home, path or home.configs / CONFIG, given, EquitiesConfig)
+
+
+def read_over(home: "Home", path: Path, given: dict[str, Any], config_type: "type[ConfigT]") -> "ConfigT":
     """Return the configuration file with the options of the command line put over it.
 
     Raises:
         ConfigError: the file is missing, or a field or an option is wrong.
     """
     from trademl.config.reading import load_section, validate_section
-    from trademl.sleeves.equities import EquitiesConfig
     from trademl.training.config import choose_features
 
-    base = load_section(path or home.configs / CONFIG, EquitiesConfig)
+    base = load_section(path, config_type)
     merged = base.model_dump()
-    if (kind := options.pop("model", None)) is not None and kind != base.model.kind:
+    if (kind := given.pop("model", None)) is not None and kind != base.model.kind:
         merged["model"] = read_family(home, kind)
     places: dict[str, tuple[str, str]] = {
         "validation": ("validation", "kind"),
@@ -141,7 +212,7 @@ def read_config(home: "Home", path: Path | None, options: dict[str, Any]) -> "Eq
         "threads": ("model", "threads"),
         "seed": ("model", "seed"),
     }
-    for name, value in options.items():
+    for name, value in given.items():
         if value is None or name == "exclude_not_green":
             continue
         if name in places:
@@ -149,10 +220,10 @@ def read_config(home: "Home", path: Path | None, options: dict[str, Any]) -> "Eq
             merged[section][field] = value
         else:
             merged[name] = value
-    choose_features(merged, options)
-    if options.get("exclude_not_green"):
+    choose_features(merged, given)
+    if given.get("exclude_not_green"):
         merged["data_gate"]["exclude_not_green"] = True
-    return validate_section(merged, EquitiesConfig, origin="command line")
+    return validate_section(merged, config_type, origin="command line")
 
 
 def read_family(home: "Home", kind: str) -> dict[str, Any]:
@@ -220,7 +291,7 @@ class Bars:
             self.bar = None
 
 
-def show(home: "Home", result: "RunResult") -> None:
+def show(home: "Home", result: "RunResult", *, sleeve: str = "equities", following: str | None = None) -> None:
     """Print the table of paths, where the run lies, and what to do next."""
     from trademl.training.report import class_table, path_table
 
@@ -249,8 +320,8 @@ def show(home: "Home", result: "RunResult") -> None:
         )
     click.echo(f"run folder  {_relative(home, result.path)}")
     if result.model_version:
-        click.echo(f"mlflow      trademl-equities version {result.model_version}, alias challenger")
-    click.echo(f"next        trademl score equities --as-of {result.as_of}")
+        click.echo(f"mlflow      trademl-{sleeve} version {result.model_version}, alias challenger")
+    click.echo(f"next        trademl {following or f'score {sleeve} --as-of {result.as_of}'}")
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

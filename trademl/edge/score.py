@@ -188,8 +188,15 @@ def prediction_rows(given: Predicted, entity: str, *, now: Clock = utc_now) -> l
     ]
 
 
-def check_session(con: duckdb.DuckDBPyConnection, as_of: date, dataset: str) -> None:
-    """Refuse a date that is not a session, or whose coverage is anything but GREEN.
+def check_session(
+    con: duckdb.DuckDBPyConnection,
+    as_of: date,
+    dataset: str,
+    *,
+    calendar: str = "silver.calendar",
+    coverage: str = "silver.coverage",
+) -> None:
+    """Refuse a date that is not a session of ``calendar``, or whose grade in ``coverage`` is anything but GREEN.
 
     Raises:
         DataGateError: with the date, its status, the limit and the reasons.
@@ -198,20 +205,20 @@ def check_session(con: duckdb.DuckDBPyConnection, as_of: date, dataset: str) -> 
     rows = _query(
         con,
         "select calendar.date, coverage.status, coverage.coverage_ratio, coverage.reasons, "
-        "(select max(date) from silver.coverage where dataset = $dataset) "
-        "from silver.calendar as calendar left join silver.coverage as coverage "
+        f"(select max(date) from {coverage} where dataset = $dataset) "
+        f"from {calendar} as calendar left join {coverage} as coverage "
         "on calendar.date = coverage.date and coverage.dataset = $dataset where calendar.date = $day",
         {"dataset": dataset, "day": as_of},
     )
     if not rows:
         raise DataGateError(
-            f"{as_of} ({as_of:%A}) is not a session in silver.calendar: there is nothing to score",
+            f"{as_of} ({as_of:%A}) is not a session in {calendar}: there is nothing to score",
             remedy="give a trading day with --as-of, or leave it out for the latest one",
         )
     _, status, ratio, reasons, last = rows[0]
     if status is None:
         raise DataGateError(
-            f"silver.coverage does not grade {dataset} on {as_of}; it ends on {last or 'no session at all'}",
+            f"{coverage} does not grade {dataset} on {as_of}; it ends on {last or 'no session at all'}",
             remedy=f"land the bars of {as_of} (`trademl ingest`), then `trademl build`",
         )
     if status != "GREEN":

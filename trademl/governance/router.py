@@ -22,7 +22,10 @@ from trademl.errors import ConfigError, ModelError
 from trademl.governance.reconciliation import promotion_lock, reconcile
 from trademl.governance.router_config import Switch, check_sleeve, read_router, set_kill_switch
 
-FROZEN: dict[str, Path] = {"equities": Path("legacy") / "score.py"}
+FROZEN: dict[str, Path] = {
+    "equities": Path("legacy") / "score.py",
+    "traders": Path("legacy") / "score_traders.py",
+}
 """Sleeve -> its frozen scorer, below the checkout or the package's own ``_bundled``."""
 
 FROZEN_SECONDS = 120

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from trademl.config.reading import Section
 from trademl.errors import ModelError
 from trademl.models.trees import Tree
+from trademl.validation.spans import LabelSpans
 
 Task = Literal["regression", "binary", "three_class"]
 """``binary`` has labels 0 and 1; top-k and bottom-k classification are binary on a derived label. ``three_class`` has
@@ -64,7 +65,8 @@ class Prepared:
 class Native:
     """A native file read anew, as one side of the proof that the ONNX file scores alike.
 
-    ``trees`` are those whose thresholds the proof visits, None for a model that is not made of trees.
+    ``trees`` are those whose thresholds the proof visits, None for a model that is not made of trees. ``reads_all``:
+    the score reads every feature beside them, so the proof gives odd floats to all.
     ``probabilities`` is there for ``three_class`` alone, as :meth:`BaseModel.probabilities`.
     """
 
@@ -73,6 +75,7 @@ class Native:
     trees: tuple[Tree, ...] | None
     score: Callable[[NDArray[np.float32]], NDArray[np.float64]]
     probabilities: Callable[[NDArray[np.float32]], NDArray[np.float64]] | None = None
+    reads_all: bool = False
 
 
 class BaseModel(ABC):
@@ -93,11 +96,22 @@ class BaseModel(ABC):
     fits_side_by_side: ClassVar[bool] = False
     """Whether fits of one prepared matrix, each on one thread, are quicker side by side than one after another."""
 
+    has_parts: ClassVar[bool] = False
+    """Whether :meth:`save` writes further files beside the native one, which names them with their hashes."""
+
     config: ModelConfig
 
     def __init__(self, config: ModelConfig, feature_names: Sequence[str]) -> None:
         self.config = checked_config(config, self.config_type)
         self.feature_names = checked_names(feature_names)
+        self._spans: LabelSpans | None = None
+
+    def tell_spans(self, spans: LabelSpans) -> None:
+        """Take the label spans of the prepared matrix's rows, for the next :meth:`fit_rows`.
+
+        A family that makes out-of-fold predictions within a fit purges by them; others have no use for them.
+        """
+        self._spans = spans
 
     @classmethod
     @abstractmethod

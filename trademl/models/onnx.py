@@ -140,7 +140,7 @@ def _hostile(native: Native, base: NDArray[np.float32]) -> Iterator[NDArray[np.f
         yield from _chunks(odd_rows(range(base.shape[1]), base))
         return
     yield from boundary_rows(native.trees, base)
-    yield from _chunks(odd_rows(used_features(native.trees), base))
+    yield from _chunks(odd_rows(range(base.shape[1]) if native.reads_all else used_features(native.trees), base))
 
 
 class _Tally:

@@ -67,6 +67,12 @@ MODELS: dict[str, ModelRow] = {
         ModelRow("ridge", "linear", "trademl.models.ridge:RidgeModel", "ridge regression and ordinary least squares"),
         ModelRow("stack", "stacking", "trademl.models.stacking.model:StackModel", "a blend of finished models' scores"),
         ModelRow("xgboost", "boosting", "trademl.models.boosting.xgboost:XGBoostModel", "depth-wise trees of XGBoost"),
+        ModelRow(
+            "xgboost_ridge",
+            "stacking",
+            "trademl.models.stacking.xgboost_ridge:XGBoostRidgeModel",
+            "XGBoost models and their features under one ridge regression",
+        ),
     )
 }
 """kind -> row; the module is imported when the kind is first used."""

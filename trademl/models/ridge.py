@@ -76,24 +76,16 @@ class RidgeModel(LinearModel):
         target = checked_labels(y, chosen, data.n_rows, "regression").astype(np.float64)
         weights = checked_weight(weight, chosen, data.n_rows)
         w = np.ones(len(chosen)) if weights is None else weights.astype(np.float64)
-        mean, scale = _moments(data.X, chosen, w)
-        gram, moment, level = _normal_equations(data.X, chosen, w, target, mean, scale)
-        try:
-            beta = np.linalg.solve(gram + self.config.penalty * np.eye(len(gram)), moment)
-        except np.linalg.LinAlgError as error:
-            raise ModelError(
-                f"{len(gram)} features cannot be told apart with penalty {self.config.penalty:g}",
-                remedy="set a positive penalty, or leave out features that repeat others",
-            ) from error
-        raw = beta / scale
-        bias = level - float(sum((raw * mean).tolist()))
+        fitted = fit_standardised(data.X, chosen, w, target, self.config.penalty)
+        raw = fitted.weights / fitted.scale
+        bias = fitted.level - float(sum((raw * fitted.mean).tolist()))
         self._form = LinearForm(
             kind=self.kind,
             config=self.config.model_dump(mode="json"),
             feature_names=self.feature_names,
             weights=tuple(raw.tolist()),
-            fills=tuple(mean.tolist()),
-            scales=tuple(scale.tolist()),
+            fills=tuple(fitted.mean.tolist()),
+            scales=tuple(fitted.scale.tolist()),
             bias=bias,
         )
         if progress is not None:
@@ -101,13 +93,53 @@ class RidgeModel(LinearModel):
         return self
 
 
-def _blocks(X: NDArray[np.float32], rows: NDArray[np.int64]) -> "list[tuple[slice, NDArray[np.int64]]]":
+@dataclass(frozen=True, eq=False)
+class Standardised:
+    """A ridge regression on standardised features: ``level + weights'z`` with ``z = (x - mean) / scale``.
+
+    ``mean``, ``scale`` and ``weights`` are float64 of shape (features,).
+    """
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    level: float
+
+
+def fit_standardised(
+    X: NDArray[np.floating], rows: NDArray[np.int64], w: NDArray[np.float64], y: NDArray[np.float64], penalty: float
+) -> Standardised:
+    """Return the ridge regression of ``y`` on the standardised ``rows`` of ``X``.
+
+    Args:
+        X: shape (rows, features); what is not finite counts as the feature's mean.
+        rows: positions in ``X``, shape (n,).
+        w: their weights, at least 0, shape (n,).
+        y: their labels, finite, shape (n,).
+        penalty: per row and per standardised feature.
+
+    Raises:
+        ModelError: features repeat each other and the penalty is 0.
+    """
+    mean, scale = _moments(X, rows, w)
+    gram, moment, level = _normal_equations(X, rows, w, y, mean, scale)
+    try:
+        beta = np.asarray(np.linalg.solve(gram + penalty * np.eye(len(gram)), moment), dtype=np.float64)
+    except np.linalg.LinAlgError as error:
+        raise ModelError(
+            f"{len(gram)} features cannot be told apart with penalty {penalty:g}",
+            remedy="set a positive penalty, or leave out features that repeat others",
+        ) from error
+    return Standardised(mean, scale, beta, level)
+
+
+def _blocks(X: NDArray[np.floating], rows: NDArray[np.int64]) -> "list[tuple[slice, NDArray[np.int64]]]":
     starts = range(0, len(rows), _BLOCK_ROWS)
     return [(slice(start, start + _BLOCK_ROWS), rows[start : start + _BLOCK_ROWS]) for start in starts]
 
 
 def _moments(
-    X: NDArray[np.float32], rows: NDArray[np.int64], w: NDArray[np.float64]
+    X: NDArray[np.floating], rows: NDArray[np.int64], w: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return weighted mean and standard deviation of each feature's known values; 0 and 1 where there is none."""
     n = X.shape[1]
@@ -127,7 +159,7 @@ def _moments(
 
 
 def _normal_equations(
-    X: NDArray[np.float32],
+    X: NDArray[np.floating],
     rows: NDArray[np.int64],
     w: NDArray[np.float64],
     y: NDArray[np.float64],

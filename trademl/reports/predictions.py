@@ -15,6 +15,9 @@ IntArray = NDArray[np.int64]
 
 _SHOWN = 5
 
+CALENDARS = {"traders": "silver.trader_calendar"}
+"""Sleeves whose sessions are not those of the exchange."""
+
 
 @dataclass(frozen=True)
 class FinishedRun:
@@ -99,7 +102,8 @@ def read_out_of_fold(con: duckdb.DuckDBPyConnection, run_id: str) -> OutOfFold:
             "select distinct entity from preds.oof where run_id = $run order by entity", {"run": run_id}
         ).fetchall()
     ]
-    read = [_read_path(con, run_id, number, names) for number in paths]
+    calendar = _calendar(con, run_id)
+    read = [_read_path(con, run_id, number, names, calendar) for number in paths]
     # Every path of CPCV tests the same rows; where paths differ, the rows are those that any of them tests.
     keys = read[0].key
     if any(not np.array_equal(keys, path.key) for path in read[1:]):
@@ -120,7 +124,7 @@ def read_out_of_fold(con: duckdb.DuckDBPyConnection, run_id: str) -> OutOfFold:
             f"the splits of run {run_id} in preds.oof part the rows of a session: they are no folds of sessions",
             remedy="train the run again with this version of trademl",
         )
-    days = dict(con.execute("select session_index, cast(date as varchar) from silver.calendar").fetchall())
+    days = dict(con.execute(f"select session_index, cast(date as varchar) from {calendar}").fetchall())
     dates = np.array([days[number] for number in sessions.tolist()], dtype="datetime64[D]")
     return OutOfFold(
         paths=len(paths),
@@ -143,9 +147,15 @@ class _Path:
     split: IntArray
 
 
-def _read_path(con: duckdb.DuckDBPyConnection, run_id: str, number: int, names: list[str]) -> _Path:
+def _calendar(con: duckdb.DuckDBPyConnection, run_id: str) -> str:
+    """Return the table of the sessions that the run's sleeve counts."""
+    sleeve = con.execute("select any_value(sleeve) from preds.oof where run_id = $run", {"run": run_id}).fetchall()
+    return CALENDARS.get(sleeve[0][0], "silver.calendar")
+
+
+def _read_path(con: duckdb.DuckDBPyConnection, run_id: str, number: int, names: list[str], calendar: str) -> _Path:
     found = con.execute(
-        """
+        f"""
         with names as (select unnest($names) as entity, generate_subscripts($names, 1) - 1 as code)
 
         select
@@ -155,7 +165,7 @@ def _read_path(con: duckdb.DuckDBPyConnection, run_id: str, number: int, names: 
             oof.split_id as split
         from preds.oof as oof
         inner join names on oof.entity = names.entity
-        left join silver.calendar as calendar on oof.dt = calendar.date
+        left join {calendar} as calendar on oof.dt = calendar.date
         where oof.run_id = $run and oof.path_id = $path
         order by key
         """,
@@ -165,7 +175,7 @@ def _read_path(con: duckdb.DuckDBPyConnection, run_id: str, number: int, names: 
     astray = int((keys < 0).sum())
     if astray:
         raise ArtifactError(
-            f"{astray} predictions of run {run_id} lie on no session of silver.calendar",
+            f"{astray} predictions of run {run_id} lie on no session of {calendar}",
             remedy="run `trademl build` on the calendar that the run was trained with",
         )
     score, value = (np.asarray(found[name], dtype=np.float64) for name in ("score", "value"))

@@ -22,12 +22,8 @@ from trademl.lake.batches import write_rows
 from trademl.lake.layout import layout_of
 from trademl.lake.snapshot import snapshot_batches
 from trademl.sleeves.routed import of_run, score_run
+from trademl.sleeves.shadowing import FAILURES, TABLE, reason_of, shadow_rows
 from trademl.warehouse.read import read_snapshot
-
-TABLE = "preds.shadow"
-
-_FAILURES = (TrademlError, duckdb.Error, ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError)
-"""What a challenger can come to grief of without stopping the champion; an interrupt still stops both."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +82,7 @@ def shadow_equities(
             except DataGateError as error:
                 refused.append((day, error.message))
                 continue
-            for row in prediction_rows(given, EQUITIES.entity, now=now):
-                entity = row.pop(EQUITIES.entity)
-                rows.append({"sleeve": EQUITIES.sleeve, "entity": entity, **row})
+            rows += shadow_rows(prediction_rows(given, EQUITIES.entity, now=now), EQUITIES.sleeve, EQUITIES.entity)
             scored.append(day)
             if told is not None:
                 told(day, number, len(left))
@@ -112,9 +106,8 @@ def shadow_beside(home: Home, session: date, *, now: Clock = utc_now) -> tuple[s
         try:
             found = shadow_equities(home, run_id, first=session, last=session, now=now)
             notes += [f"challenger {run_id} did not score {day} in shadow: {why}" for day, why in found.refused]
-        except _FAILURES as error:
-            said = error.message if isinstance(error, TrademlError) else f"{type(error).__name__}: {error}"
-            notes.append(f"challenger {run_id} did not score {session} in shadow: {said}")
+        except FAILURES as error:
+            notes.append(f"challenger {run_id} did not score {session} in shadow: {reason_of(error)}")
     return tuple(notes)
 
 

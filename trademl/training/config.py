@@ -4,13 +4,14 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from trademl.config.reading import Section
+from trademl.governance.data_audit import Bounds
 from trademl.models.base import ModelConfig
 from trademl.models.base import Task as ModelTask
 from trademl.models.registry import ModelField
@@ -167,6 +168,13 @@ class SleeveTables:
         features_model: the dbt model whose compiled SQL makes the features.
         features_table: the table those features lie in: its FLOAT and DOUBLE columns.
         label_name: turns the configuration's ``label`` and ``k`` into a label of the table.
+        features_date: the date column of ``features_table``.
+        calendar: the sleeve's sessions: date, session_index, decision_at.
+        coverage_table: the grades of its sessions: dataset, date, status, coverage_ratio, reasons.
+        daily_bars: whether features, labels and returns are made of daily bars: then the audit computes them again from
+            the bars as they landed, and ``marts.run_returns`` has the run's portfolios.
+        bounds: what no honest feature of the sleeve does.
+        ingest: what `trademl ingest` calls its data, where that is not the sleeve's name.
     """
 
     name: str
@@ -176,6 +184,17 @@ class SleeveTables:
     features_model: str
     features_table: str
     label_name: Callable[[TrainingConfig], str]
+    features_date: str = "date"
+    calendar: str = "silver.calendar"
+    coverage_table: str = "silver.coverage"
+    daily_bars: bool = True
+    bounds: Bounds = field(default_factory=Bounds)
+    ingest: str = ""
+
+    @property
+    def landing(self) -> str:
+        """The command that lands the sleeve's data."""
+        return f"`trademl ingest {self.ingest or self.name} PATHS`"
 
 
 def horizon_of(label: str) -> int:

@@ -25,12 +25,13 @@ def audit_training_data(
     """Judge the run's data against the bars as they landed; return the rows for ``ops.leakage_audit``.
 
     A snapshot without landed bars, such as a copy that left lake/raw behind, has no record to judge by: there is then
-    no row, and the gate, which counts checks, says so.
+    no row, and the gate, which counts checks, says so. Of a sleeve that is not made of daily bars, rows, features and
+    their correlations with the label are judged.
 
     Raises:
         LeakageError: a check counted a violation.
     """
-    if not any(snapshot.layout.raw(LANDED).glob("*/rows.parquet")):
+    if sleeve.daily_bars and not any(snapshot.layout.raw(LANDED).glob("*/rows.parquet")):
         return []
     rows = audit_data(
         snapshot.con,
@@ -38,7 +39,7 @@ def audit_training_data(
         data.label,
         data.feature_names,
         run_id=run_id,
-        prices=price_tables(snapshot),
+        prices=price_tables(snapshot) if sleeve.daily_bars else None,
         first=data.dates[0].astype(date),
         last=data.dates[-1].astype(date),
         excluded=excluded,
@@ -47,6 +48,7 @@ def audit_training_data(
             for column in data.columns
             if column.table != sleeve.features_table
         },
+        bounds=sleeve.bounds,
         now=now,
     )
     raise_if_leaking(rows)

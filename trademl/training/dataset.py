@@ -79,9 +79,7 @@ def resolve_label(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, config: 
     label = sleeve.label_name(config)
     available = [row[0] for row in con.execute(f"select distinct label from {sleeve.training} order by 1").fetchall()]
     if not available:
-        raise DataGateError(
-            f"{sleeve.training} has no rows", remedy=f"`trademl ingest {sleeve.name} PATHS`, then `trademl build`"
-        )
+        raise DataGateError(f"{sleeve.training} has no rows", remedy=f"{sleeve.landing}, then `trademl build`")
     if label in available:
         _check_outcomes(con, sleeve, config, label)
     else:
@@ -120,7 +118,7 @@ def session_range(
     """
     where = _where(config, label, ())
     rows = con.execute(
-        f"select min(date), max(label_end_date), (select max(date) from silver.coverage where dataset = ?) "
+        f"select min(date), max(label_end_date), (select max(date) from {sleeve.coverage_table} where dataset = ?) "
         f"from {sleeve.training} where {where}",
         [sleeve.coverage],
     ).fetchall()
@@ -176,7 +174,7 @@ def load_training(
     if at != n_rows:
         require_rows(con, sleeve, features, chosen)
         raise DataGateError(
-            f"{sleeve.training} has {n_rows} rows of {label}, of which {at} have their dates in silver.calendar",
+            f"{sleeve.training} has {n_rows} rows of {label}, of which {at} have their dates in {sleeve.calendar}",
             remedy="run `trademl build --full-refresh`",
         )
     target = columns["target"]
@@ -243,8 +241,8 @@ def spans_sql(
             {f"greatest(samples.known_at{known}) as known_at" if known else "samples.known_at"},
             decided.decision_at
         from (select * from {sleeve.training} where {chosen}) as samples
-        {joins}left join silver.calendar as decided on samples.date = decided.date
-        left join silver.calendar as ended on samples.label_end_date = ended.date
+        {joins}left join {sleeve.calendar} as decided on samples.date = decided.date
+        left join {sleeve.calendar} as ended on samples.label_end_date = ended.date
     )"""
 
 
@@ -327,8 +325,8 @@ def _year_sql(
         from samples
         inner join placed on samples.date = placed.date and samples.{entity} = placed.{entity}
         inner join codes on samples.{entity} = codes.name
-        {joins}inner join silver.calendar as decided on samples.date = decided.date
-        inner join silver.calendar as ended on samples.label_end_date = ended.date
+        {joins}inner join {sleeve.calendar} as decided on samples.date = decided.date
+        inner join {sleeve.calendar} as ended on samples.label_end_date = ended.date
         order by samples.date, samples.{entity}
     """
 
@@ -363,7 +361,7 @@ def _fill(
         stop = at + batch.num_rows
         if stop > len(X):
             raise DataGateError(
-                f"there are more than the {len(X)} training rows: a feature table or silver.calendar has a row twice",
+                f"there are more than the {len(X)} training rows: a feature table or the calendar has a row twice",
                 remedy="run `trademl build --full-refresh`; its tests of the grain name the table",
             )
         for number, name in enumerate([*_KEYS, *names]):

@@ -74,9 +74,11 @@ class Fitter:
         data = self.data
         model = create_model(config, data.feature_names)
         if self.binning == "shared":
+            model.tell_spans(data.spans)
             return model.fit_rows(self._shared(), data.target, rows, weight=data.weight, valid_rows=tail)
         both = rows if tail is None else np.sort(np.concatenate([rows, tail]))
         # Edges come from the rows that are fitted; the tail is looked up in them like rows under test.
+        model.tell_spans(data.spans.take(both))
         own = model.prepare(np.ascontiguousarray(data.X[both]), data.feature_names, config)
         at, last = np.searchsorted(both, rows), None if tail is None else np.searchsorted(both, tail)
         return model.fit_rows(own, data.target[both], at, weight=data.weight[both], valid_rows=last)

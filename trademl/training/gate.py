@@ -71,21 +71,21 @@ def check_gate(
         DataGateError: sessions do not pass; names them, the limit and what to do.
     """
     graded = con.execute(
-        """
+        f"""
         select calendar.date, coalesce(coverage.status, $missing), coverage.coverage_ratio, coverage.reasons
-        from silver.calendar as calendar
-        left join silver.coverage as coverage on calendar.date = coverage.date and coverage.dataset = $dataset
+        from {sleeve.calendar} as calendar
+        left join {sleeve.coverage_table} as coverage on calendar.date = coverage.date and coverage.dataset = $dataset
         where calendar.date between $first and $last
-            and calendar.date >= (select min(date) from silver.coverage where dataset = $dataset)
-            and calendar.date <= (select max(date) from silver.coverage where dataset = $dataset)
+            and calendar.date >= (select min(date) from {sleeve.coverage_table} where dataset = $dataset)
+            and calendar.date <= (select max(date) from {sleeve.coverage_table} where dataset = $dataset)
         order by calendar.date
         """,
         {"missing": NO_GRADE, "dataset": sleeve.coverage, "first": first, "last": last},
     ).fetchall()
     if not graded:
         raise DataGateError(
-            f"silver.coverage grades no session of {sleeve.coverage} from {first} to {last}",
-            remedy=f"ingest data for these dates (`trademl ingest {sleeve.name} PATHS`), then `trademl build`",
+            f"{sleeve.coverage_table} grades no session of {sleeve.coverage} from {first} to {last}",
+            remedy=f"ingest data for these dates ({sleeve.landing}), then `trademl build`",
         )
     counts: dict[str, int] = {}
     for _, status, _, _ in graded:
@@ -122,14 +122,14 @@ def _message(sleeve: SleeveTables, config: DataGateConfig, report: GateReport) -
     tally = ", ".join(f"{count} {status}" for status, count in sorted(by_status.items()))
     return (
         f"the data gate refuses to train {sleeve.name}: of {report.sessions} sessions from {report.first} to "
-        f"{report.last}, {tally} in silver.coverage of {sleeve.coverage}; limit: {limit}{lines}"
+        f"{report.last}, {tally} in {sleeve.coverage_table} of {sleeve.coverage}; limit: {limit}{lines}"
     )
 
 
 def _remedy(sleeve: SleeveTables, report: GateReport) -> str:
     dates = [failure.date for failure in report.failures]
     return (
-        f"land what is missing between {min(dates)} and {max(dates)} (`trademl ingest {sleeve.name} PATHS`), then "
+        f"land what is missing between {min(dates)} and {max(dates)} ({sleeve.landing}), then "
         "`trademl build` and train again; or choose other dates with --start and --end; or leave these sessions out on "
         "purpose with --exclude-not-green"
     )

@@ -163,7 +163,7 @@ def _register(
         config_hash=config.hash(),
         data_hash=manifest.data_hash,
         status="finished",
-        returns_ref=f"ops.trial_returns run_id={folder.run_id}",
+        **({"returns_ref": f"ops.trial_returns run_id={folder.run_id}"} if sleeve.daily_bars else {}),
         now=now,
     )
     record_run(
@@ -181,7 +181,8 @@ def _register(
         now=now,
     )
     snapshot_batches(layout, now=now)
-    _keep_returns(home, folder.run_id, sleeve.name, label, now)
+    if sleeve.daily_bars:
+        _keep_returns(home, folder.run_id, sleeve.name, label, now)
     if not mlflow:
         return None
     told.stage("logging to MLflow")

@@ -100,7 +100,8 @@ def _sources(scope: Scope) -> AuditRow:
             count_if(features.{scope.entity} is not null and {bits("training")} <> {bits("features")})
         from {scope.sleeve.training} as training
         left join {table} as features
-            on training.{scope.entity} = features.{scope.entity} and training.date = features.date
+            on training.{scope.entity} = features.{scope.entity}
+            and training.date = features.{identifier(scope.sleeve.features_date)}
         where training.label = {quoted(scope.label)} and {scope.in_dates("training.date")}
     """)
     own = [f"{len(shared)} features of {compared} rows: {differ} rows differ from {table}, {without} are not there"]

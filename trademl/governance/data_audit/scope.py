@@ -41,6 +41,14 @@ class Sleeve(Protocol):
     def features_table(self) -> str:
         """One row per entity and date, with ``in_universe`` and the features."""
 
+    @property
+    def features_date(self) -> str:
+        """Its date column."""
+
+    @property
+    def calendar(self) -> str:
+        """The sleeve's sessions: date, session_index, decision_at."""
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -262,7 +270,7 @@ def open_scope(
     Raises:
         DataGateError: no row has the label in these dates.
     """
-    calendar = prices.calendar if prices else "silver.calendar"
+    calendar = prices.calendar if prices else sleeve.calendar
     asked = f"label = {quoted(label)} and value is not null and label_end_date is not null"
     bounds = con.execute(
         f"select min(date), max(date) from {sleeve.training} where {asked} "

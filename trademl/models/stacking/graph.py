@@ -1,4 +1,4 @@
-"""A blend, and a whole stack, as one ONNX graph: base models, scaler and meta-learner, the same bits as in numpy.
+"""Blends and whole stacks as one ONNX graph: base models, scaler and meta-learner, the same bits as in numpy.
 
 Each base is the graph that its own family exports, under a prefix and behind a ``Gather`` of its columns. What follows
 repeats the operations of :meth:`trademl.models.stacking.blend.Blend.predict` one by one, in float64 (ONNX DOUBLE).
@@ -19,6 +19,7 @@ from trademl.errors import MissingExtra, ModelError
 from trademl.models.base import BaseModel
 from trademl.models.runtime import FEATURES_KEY, INPUT, OUTPUT
 from trademl.models.stacking.blend import Blend, sum_in_order
+from trademl.models.stacking.meta_ridge import MetaRidge
 
 SCORES = "scores"
 """Input of a blend's own graph."""
@@ -69,6 +70,37 @@ def export_blend(blend: Blend, path: Path) -> None:
     _finish(graph, raw, blend)
     source = graph.helper.make_tensor_value_info(SCORES, graph.double, [None, n])
     write_atomic(path, graph.serialised(source, {"trademl.inputs": json.dumps(list(blend.inputs))}))
+
+
+def export_meta_ridge(bases: Sequence[BaseModel], meta: MetaRidge, feature_names: Sequence[str], path: Path) -> None:
+    """Write the graph of base models and features under a ridge regression, from ``features`` (FLOAT, (rows, features))
+    to ``score`` (DOUBLE, (rows, 1)), atomically; equal models give equal bytes.
+
+    Every base reads all features. What follows repeats :meth:`MetaRidge.predict` operation by operation.
+
+    Raises:
+        MissingExtra: onnx is not installed.
+        ModelError: a base cannot be exported.
+    """
+    graph = _Graph()
+    raw = [graph.merge(graph.exported(base), f"base_{number}_", INPUT) for number, base in enumerate(bases)]
+    wide = [graph.add("Cast", value, to=graph.double) for value in (INPUT, *raw)]
+    inputs = graph.add("Concat", *wide, axis=1)
+    means = np.array([meta.means])
+    unknown = graph.add("Or", graph.add("IsNaN", inputs), graph.add("IsInf", inputs))
+    centred = graph.add("Sub", graph.add("Where", unknown, means, inputs), means)
+    products = graph.add("Mul", graph.add("Div", centred, np.array([meta.scales])), np.array([meta.coefficients]))
+    columns = [f"product_{number}" for number in range(len(meta.inputs))]
+    ones = graph.constant(np.ones(len(columns), dtype=np.int64))
+    graph.nodes.append(graph.helper.make_node("Split", [products, ones], columns, axis=1))
+    total = columns[0]
+    for column in columns[1:]:
+        total = graph.add("Add", total, column)
+    if meta.intercept:
+        total = graph.add("Add", np.array([[meta.intercept]]), total)
+    graph.add("Identity", total, output=OUTPUT)
+    source = graph.helper.make_tensor_value_info(INPUT, graph.float, [None, len(feature_names)])
+    write_atomic(path, graph.serialised(source, {FEATURES_KEY: json.dumps(list(feature_names))}))
 
 
 def _finish(graph: "_Graph", raw: Sequence[str], blend: Blend) -> None:

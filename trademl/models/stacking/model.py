@@ -64,6 +64,12 @@ class StackModel(BaseModel):
             )
         if any(isinstance(base, StackModel) for base in bases):
             raise ModelError("a base of a stack is itself a stack", remedy="stack the runs that it is made of")
+        parted = next((base.kind for base in bases if base.has_parts), None)
+        if parted:
+            raise ModelError(
+                f"a base is a {parted} model, whose native form is several files; a stack holds one text for each base",
+                remedy="leave this run out of the stack",
+            )
         model = cls(config, union_of_features([base.feature_names for base in bases]))
         model._bases, model._blend = tuple(bases), blend
         return model

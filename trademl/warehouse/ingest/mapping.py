@@ -1,10 +1,12 @@
 """Which column of a source file is which field of a dataset."""
 
 import difflib
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from trademl.config.venues import VenueMap
 from trademl.errors import ConfigError, IngestError
 from trademl.schema import RawDataset
 from trademl.warehouse.ingest.files import FileRefused, Inspected
@@ -35,6 +37,7 @@ class Reading:
         symbol_from_name: a regular expression whose first group, searched in the file's name, is the symbol.
         date_format: a strptime format for dates that are not ISO 8601.
         calendar: the exchange calendar that dates are checked against.
+        venue: how fills and account-days are written; None for every other dataset.
     """
 
     mapping: Mapping[str, str] = field(default_factory=dict)
@@ -42,16 +45,21 @@ class Reading:
     symbol_from_name: str | None = None
     date_format: str | None = None
     calendar: str = "XNYS"
+    venue: VenueMap | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return the reading as plain JSON: it is part of a file's identity."""
-        return {
+        told: dict[str, object] = {
             "mapping": dict(sorted(self.mapping.items())),
             "constants": dict(sorted(self.constants.items())),
             "symbol_from_name": self.symbol_from_name,
             "date_format": self.date_format,
             "calendar": self.calendar,
         }
+        if self.venue is not None:
+            digest = hashlib.sha256(self.venue.model_dump_json().encode()).hexdigest()
+            told["venue"] = {"name": self.venue.venue, "sha256": digest}
+        return told
 
 
 @dataclass(frozen=True)
@@ -156,8 +164,21 @@ def resolve(file: Inspected, dataset: RawDataset, reading: Reading) -> Columns:
             missing.append(name)
     if missing:
         expected = f"a column for {', '.join(missing)}"
-        raise FileRefused("missing_column", _shown(file), _missing_remedy(missing), expected)
+        raise FileRefused("missing_column", shown_columns(file), _missing_remedy(missing), expected)
     return Columns(position, constant)
+
+
+def column_of(name: str, file: Inspected, candidates: tuple[str, ...]) -> int | None:
+    """Return the position of the first of ``candidates`` that ``file`` has; case, blanks and signs do not count.
+
+    Raises:
+        FileRefused: the file has it more than once.
+    """
+    for candidate in candidates:
+        indexes = [index for index, column in enumerate(file.columns) if _plain(column) == _plain(candidate)]
+        if indexes:
+            return _only(name, file, indexes)
+    return None
 
 
 def _find(name: str, file: Inspected, reading: Reading, by_name: Mapping[str, list[int]]) -> int | None:
@@ -168,7 +189,10 @@ def _find(name: str, file: Inspected, reading: Reading, by_name: Mapping[str, li
         indexes = by_name.get(_plain(wanted), [])
         if not indexes:
             raise FileRefused(
-                "missing_column", _shown(file), f"correct --map {name}={wanted}", f"a column {wanted!r} for {name}"
+                "missing_column",
+                shown_columns(file),
+                f"correct --map {name}={wanted}",
+                f"a column {wanted!r} for {name}",
             )
         return _only(name, file, indexes)
     for candidate in (name, *SYNONYMS.get(name, ())):
@@ -190,7 +214,8 @@ def _only(name: str, file: Inspected, indexes: list[int]) -> int:
     return indexes[0]
 
 
-def _shown(file: Inspected) -> str:
+def shown_columns(file: Inspected) -> str:
+    """Return the columns of ``file`` as words of a message."""
     columns = ", ".join(column[:40] for column in file.columns[:12])
     more = f" and {len(file.columns) - 12} more" if len(file.columns) > 12 else ""
     return f"its columns are {columns}{more}"

@@ -13,6 +13,7 @@ import duckdb
 
 from trademl.clock import Clock, parse_instant, sql_utc, utc_now
 from trademl.config.home import Home
+from trademl.config.venues import VenueMap, load_venue
 from trademl.errors import IngestError
 from trademl.lake.layout import Layout, layout_of
 from trademl.schema import QUARANTINE_COLUMNS, RAW, RawDataset
@@ -23,12 +24,14 @@ from trademl.warehouse.ingest.mapping import Columns, Reading, check_reading, re
 from trademl.warehouse.ingest.report import FileReport, IngestReport
 from trademl.warehouse.ingest.rules import identifier, literal
 from trademl.warehouse.ingest.stage import create_staged, stage_file
+from trademl.warehouse.ingest.traders import TRADERS, resolve_trader_columns
 from trademl.warehouse.ingest.versions import CLOSE, Landing, check_known_at, create_news, decide, rows_sql
 
 Progress = Callable[[int, int, str], None]
 """Called with files done, files in all, and the file that comes next."""
 
 MEMORY_LIMIT = "1200MB"
+DEFAULT_VENUE = "hyperliquid"
 INGESTED, UNCHANGED, REFUSED = "ingested", "unchanged", "refused"
 
 
@@ -70,6 +73,7 @@ def ingest_files(
     symbol: str | None = None,
     symbol_from_name: str | None = None,
     date_format: str | None = None,
+    venue: str | None = None,
     now: Clock = utc_now,
     progress: Progress | None = None,
 ) -> IngestReport:
@@ -77,7 +81,7 @@ def ingest_files(
 
     Args:
         home: where lake/ lies.
-        dataset: equity_bars, membership, reference or series.
+        dataset: equity_bars, membership, reference, series, trader_fills or trader_days.
         paths: files, folders or globs; CSV (also gzipped) and parquet, taken in the order of their resolved paths.
         mapping: field -> source column, for columns of another name.
         source: a name for the vendor, kept on each row.
@@ -88,6 +92,7 @@ def ingest_files(
         symbol: the symbol of files without a symbol column.
         symbol_from_name: a regular expression whose one group finds the symbol in a file's name.
         date_format: a strptime format for dates that are not ISO 8601.
+        venue: the venue map of trader_fills and trader_days, see :mod:`trademl.config.venues`.
         now: the ingestion time.
         progress: told about each file.
 
@@ -100,7 +105,9 @@ def ingest_files(
         LockedError: another ingest is running.
     """
     constants = {**require_series_name(_dataset(dataset), name), **({"symbol": symbol} if symbol else {})}
-    reading = Reading(dict(mapping or {}), constants, symbol_from_name, date_format, calendar)
+    reading = Reading(
+        dict(mapping or {}), constants, symbol_from_name, date_format, calendar, _venue_map(home, dataset, venue)
+    )
     return ingest_sources(
         home, dataset, expand(paths), reading, source=source, known_at=known_at, now=now, progress=progress
     )
@@ -196,7 +203,8 @@ def _recognise(files: list[_File], dataset: RawDataset, reading: Reading, batche
         file.earlier = history.get((file.source.label, identity), {})
         try:
             file.inspected = inspect(file.source)
-            file.columns = resolve(file.inspected, dataset, reading)
+            resolver = resolve if reading.venue is None else resolve_trader_columns
+            file.columns = resolver(file.inspected, dataset, reading)
         except FileRefused as refusal:
             file.refuse(refusal)
             continue
@@ -354,10 +362,19 @@ def _record(
     }
 
 
+def _venue_map(home: Home, dataset: str, venue: str | None) -> VenueMap | None:
+    if dataset in TRADERS:
+        return load_venue(home, venue or DEFAULT_VENUE)
+    if venue is not None:
+        raise IngestError(f"--venue {venue!r} is for traders, not for {dataset}", remedy="leave out --venue")
+    return None
+
+
 def _dataset(name: str) -> RawDataset:
     if name not in RAW or name == "calendar":
         raise IngestError(
-            f"{name!r} is not a dataset to ingest", remedy="ingest equity_bars, membership, reference or series"
+            f"{name!r} is not a dataset to ingest",
+            remedy=f"ingest one of {', '.join(known for known in RAW if known != 'calendar')}",
         )
     return RAW[name]
 

@@ -13,6 +13,7 @@ from trademl.warehouse.ingest.files import FileRefused, Inspected
 from trademl.warehouse.ingest.mapping import Columns, Reading
 from trademl.warehouse.ingest.records import Record, read_records
 from trademl.warehouse.ingest.rules import content_text, identifier, judged_sql, literal, row_json
+from trademl.warehouse.ingest.traders import judged_trader_sql
 
 _CHUNK = 50_000
 
@@ -39,9 +40,12 @@ def stage_file(
     """
     try:
         source, types = _source(con, dataset, file)
-        sql = judged_sql(
-            dataset, file, columns, types, source, calendar=reading.calendar, date_format=reading.date_format
-        )
+        if reading.venue is not None:
+            sql = judged_trader_sql(dataset, file, columns, source, reading.venue)
+        else:
+            sql = judged_sql(
+                dataset, file, columns, types, source, calendar=reading.calendar, date_format=reading.date_format
+            )
         con.execute(f"create or replace temp table arriving as {sql}")
         rows = _count(con, "arriving")
         if file.kind == "csv" and file.plain and rows != file.records:

@@ -20,7 +20,18 @@ ASSUMPTIONS = {
     "series": "public 15 minutes after the session's close",
     "membership": "spell bounds public on their effective date",
     "reference": "sector has no publication date: assumed always known, as of the file",
+    "trader_fills": "public when filled",
+    "trader_days": "public when the venue's day ends",
 }
+PUBLIC = {
+    "membership": "least(cast(start_date as timestamp), ingested_at)",
+    "reference": "timestamp '1970-01-01'",
+    "trader_fills": "filled_at",
+    "trader_days": "day_end_at",
+}
+"""When a first value was public, as SQL; a dated row was when its session had closed."""
+TIMED = {"trader_fills": "filled_at", "trader_days": "day_end_at"}
+"""Datasets whose rows carry their own time: one before the latest of its address that has landed is a backfill."""
 GIVEN = "known_at given with --known-at"
 
 
@@ -57,14 +68,14 @@ def decide(con: duckdb.DuckDBPyConnection, dataset: RawDataset, landed: list[str
         con.execute(
             f"create temp table latest as select {key}, '' as content, null::timestamp as known_at from staged limit 0"
         )
-    if landed and dataset.name in DATED:
+    if landed and (dataset.name in DATED or dataset.name in TIMED):
         con.execute(
-            f"create temp table last_landed as select {entity} as entity, max(date) as last_date "
-            "from read_parquet($files) group by 1",
+            f"create temp table last_landed as select {entity} as entity, "
+            f"max({TIMED.get(dataset.name, 'date')}) as last_date from read_parquet($files) group by 1",
             {"files": landed},
         )
     else:
-        con.execute("create temp table last_landed (entity varchar, last_date date)")
+        con.execute("create temp table last_landed (entity varchar, last_date timestamp)")
     con.execute(f"""
         create temp table contested as
         select {key} from (
@@ -101,8 +112,7 @@ def create_news(con: duckdb.DuckDBPyConnection, dataset: RawDataset, landing: La
     It reads ``files(file_index, label, ingested_at)``, ``staged``, ``decided``, ``last_landed`` and ``sessions``.
     """
     dated = dataset.name in DATED
-    public = {"membership": "least(cast(start_date as timestamp), ingested_at)", "reference": "timestamp '1970-01-01'"}
-    default = f"close_at + {KNOWN_AFTER_CLOSE}" if dated else public[dataset.name]
+    default = f"close_at + {KNOWN_AFTER_CLOSE}" if dated else PUBLIC[dataset.name]
     if isinstance(landing.known_at, datetime):
         # A second new version of a key in one command must be known after the first.
         known = f"timestamp '{landing.known_at}' + (version - 1) * interval 1 microsecond"
@@ -112,12 +122,13 @@ def create_news(con: duckdb.DuckDBPyConnection, dataset: RawDataset, landing: La
         known = f"case when kind in {public_kinds} then {default} else ingested_at end"
         assumption = f"case when kind in {public_kinds} then {literal(ASSUMPTIONS[dataset.name])} end"
     entity = identifier(dataset.key[0])
-    joined = (
-        f"left join sessions using (date) left join last_landed on last_landed.entity = staged.{entity}"
-        if dated
-        else ""
-    )
+    joined = "left join sessions using (date) " if dated else ""
     late = "date <= last_date" if dated else "false"
+    if dated or dataset.name in TIMED:
+        joined += f"left join last_landed on last_landed.entity = staged.{entity}"
+    if dataset.name in TIMED:
+        # Fills of one instant may come in two files; a day of an address comes once.
+        late = f"{TIMED[dataset.name]} {'<' if dataset.name == 'trader_fills' else '<='} last_date"
     con.execute(f"""
         create temp view news as
         with judged as (
@@ -148,10 +159,11 @@ def check_known_at(con: duckdb.DuckDBPyConnection, dataset: RawDataset, landing:
     if not isinstance(landing.known_at, datetime):
         return
     shown = " || ' ' || ".join(identifier(name) for name in dataset.key)
-    if dataset.name in DATED:
+    if dataset.name in DATED or dataset.name in TIMED:
+        public = PUBLIC.get(dataset.name, f"close_at + {KNOWN_AFTER_CLOSE}")
         early = con.execute(
-            f"select {shown}, close_at + {KNOWN_AFTER_CLOSE}, label, line, count(*) over () from news "
-            f"where known_at < close_at + {KNOWN_AFTER_CLOSE} order by close_at desc, 1 limit 1"
+            f"select {shown}, {public}, label, line, count(*) over () from news "
+            f"where known_at < {public} order by {public} desc, 1 limit 1"
         ).fetchall()
         if early:
             row, public, label, line, count = early[0]
