@@ -120,7 +120,7 @@ bench-features: $(VENV)/.installed-dev ## Alpha158 and Alpha360 beside pyqlib, p
 	@$(BIN)/python -m benchmarks.features --venv .venv-qlib --size x10 --repeats 1
 	@$(BIN)/python -m benchmarks.feature_builds increment --tables equities_alpha158 equities_alpha360 equities_risk
 	@$(BIN)/python -m benchmarks.feature_builds backfill --tables equities_alpha158
-	@$(BIN)/python -m benchmarks.feature_builds scaling --tables equities_alpha158
+	@$(BIN)/python -m benchmarks.features.scaling
 	@$(BIN)/python -m benchmarks.bad_features
 
 published: $(VENV)/.installed-dev ## Reproduce the published figures: expected, got, difference

@@ -185,4 +185,4 @@ def test_a_wrong_router_is_a_usage_error(ready: Home) -> None:
 
 def test_a_switch_that_leads_nowhere_exits_2(ready: Home) -> None:
     """A sleeve without a frozen scorer cannot be killed."""
-    assert run(ready, "router", "kill", "traders").exit_code == 2
+    assert run(ready, "router", "kill", "options").exit_code == 2

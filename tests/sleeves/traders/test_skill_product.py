@@ -13,9 +13,12 @@ from trademl.cli.simulate_traders import ingest_lines
 from trademl.config.home import Home
 from trademl.warehouse.read import read_snapshot
 
+# dbt leaves its log file open in the process it ran in; exchange_calendars 4.13 calls what pandas 3 deprecates.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning", "ignore::DeprecationWarning"
+)
 
-# exchange_calendars 4.13 calls what pandas 3 deprecates
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
 def test_simulated_wallets_are_ranked_from_the_warehouse(home: Home, tmp_path: Path) -> None:
     """Files land without quarantine; skilled wallets lead, martingales and wash flow are flagged, the mart has all."""
     files = tmp_path / "wallets"
