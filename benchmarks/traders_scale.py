@@ -41,7 +41,7 @@ def draw_days(con: duckdb.DuckDBPyConnection, wallets: int, days: int, active: f
         create schema work; create table work.trader_epoch_days as
         with drawn as (
             select
-                '0x' || lpad(to_hex(w), 40, '0') as address,
+                '0x' || left(sha256(cast(w as varchar)), 40) as address,
                 d,
                 hash(w, d) % 1000000 / 1e6 as u,
                 1 + hash(w, d, 1) % 50 as n,

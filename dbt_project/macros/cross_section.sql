@@ -21,14 +21,31 @@
     sum(q_{{ column }}) as q_{{ column }}
 {%- endmacro %}
 
-{# Mean and sample standard deviation from moments; the latter NULL where it is 0 or undefined. #}
-{% macro cs_scale(column, quantum) -%}
+{#
+    Mean and sample standard deviation from moments; the latter NULL where it is 0 or undefined.
+
+    n * q - s * s is exact while it fits 128 bits: of 5,000 rows, up to 2,600 on a grid of 1e-12. A cross-section of `many` rows may be too large for
+    that; then the squares about the whole part m of the mean take its place, n times as small: with s = n * m + r they are q - n * m^2 - 2 * m * r.
+#}
+{% macro cs_scale(column, quantum, many=false) -%}
+    {%- set n, s, q = 'n_' ~ column, 's_' ~ column, 'q_' ~ column -%}
     n_{{ column }},
-    cast(s_{{ column }} as double) / nullif(n_{{ column }}, 0) * {{ quantum }} as mean_{{ column }},
+    cast({{ s }} as double) / nullif({{ n }}, 0) * {{ quantum }} as mean_{{ column }},
     nullif(
         sqrt(
-            cast(n_{{ column }} * q_{{ column }} - s_{{ column }} * s_{{ column }} as double)
-            / nullif(n_{{ column }} * (n_{{ column }} - 1), 0)
+            {%- if many %}
+            case
+                when cast({{ q }} as double) * {{ n }} < 1e38
+                    then cast({{ n }} * {{ q }} - {{ s }} * {{ s }} as double) / nullif({{ n }} * ({{ n }} - 1), 0)
+                else (
+                    cast({{ q }} - {{ n }} * ({{ s }} // {{ n }}) * ({{ s }} // {{ n }}) - 2 * ({{ s }} // {{ n }}) * ({{ s }} % {{ n }}) as double)
+                    - power(cast({{ s }} % {{ n }} as double), 2) / {{ n }}
+                ) / ({{ n }} - 1)
+            end
+            {%- else %}
+            cast({{ n }} * {{ q }} - {{ s }} * {{ s }} as double)
+            / nullif({{ n }} * ({{ n }} - 1), 0)
+            {%- endif %}
         ) * {{ quantum }},
         0
     ) as sd_{{ column }}

@@ -262,3 +262,22 @@ def test_a_wrong_argument_is_refused_while_dbt_parses(template: str, words: str)
         rendered(template)
     assert "it must be" in str(refused.value)
     assert "Remedy" in str(refused.value)
+
+
+def test_deviation_of_a_cross_section_too_large_for_128_bits() -> None:
+    """300,000 values of ten thousands on a grid of 1e-11: n times the sum of squares has 138 bits."""
+    rows = 300_000
+    con = connection(1)
+    con.execute(
+        "create or replace table universe as select date '2024-01-02' as date, cast(i as varchar) as symbol,"
+        f" 2e4 + (hash(i) % 1000003) / 1e2 as x from range({rows}) as numbers(i)"
+    )
+    moments = rendered(
+        "with moments as (select date, count(*) as n_rows, {{ cs_moments('x', '1e-11') }} from universe group by date)"
+        " select {{ cs_scale('x', '1e-11', many=true) }} from moments"
+    )
+    n, mean, deviation = con.execute(moments).fetchall()[0]
+    values = con.execute("select x from universe").fetchnumpy()["x"].astype(np.longdouble)
+    assert n == rows
+    assert mean == pytest.approx(float(values.mean()), rel=1e-14)
+    assert deviation == pytest.approx(float(values.std(ddof=1)), rel=1e-14)

@@ -19,7 +19,8 @@
                 partition by address order by snapshot_date
                 range between interval {{ lookback }} day preceding and current row
             ) as n_windows
-        from {{ relation }}
+        -- Without the columns: a window would carry them all through its sort.
+        from (select address, snapshot_date from {{ relation }}) as narrow
     ),
 
     spans as (

@@ -11,7 +11,7 @@
         {'name': 'pnl_30d', 'quantum': '1e-6', 'digits': 6},
         {'name': 'pnl_90d', 'quantum': '1e-6', 'digits': 6},
         {'name': 'win_rate', 'quantum': '1e-12', 'digits': 12},
-        {'name': 'profit_factor', 'quantum': '1e-12', 'digits': 12},
+        {'name': 'profit_factor', 'quantum': '1e-11', 'digits': 12},
         {'name': 'pseudo_sharpe', 'quantum': '1e-12', 'digits': 12},
         {'name': 'max_drawdown', 'quantum': '1e-12', 'digits': 12},
         {'name': 'trade_count', 'quantum': '1e-6', 'digits': 0},

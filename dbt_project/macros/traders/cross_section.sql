@@ -35,26 +35,28 @@
             date,
             n_rows,
             {%- for feature in twinned %}
-            {{ cs_scale(feature.name, feature.quantum) | indent(12) }}{{ ',' if not loop.last }}
+            {{ cs_scale(feature.name, feature.quantum, many=true) | indent(12) }}{{ ',' if not loop.last }}
             {%- endfor %}
         from moments
     ),
 
-    {% for group in twinned | batch(6) -%}
+    {#- Few columns each, chosen first: a window carries every column of its input through its sort, those that nobody reads too. #}
+
+    {% for group in twinned | batch(3) -%}
     ranked_{{ loop.index }} as (
         select
             row_id,
             {%- for feature in group %}
             {{ cs_rank_ends(feature.name, 'date') | indent(12) }}{{ ',' if not loop.last }}
             {%- endfor %}
-        from extended
+        from (select row_id, date, {{ group | join(', ', attribute='name') }} from extended) as narrow
     ),
 
     {% endfor -%}
     crossed as (
         select
             extended.address,
-            {%- for group in twinned | batch(6) %}
+            {%- for group in twinned | batch(3) %}
             {%- set ranked = 'ranked_' ~ loop.index %}
             {%- for feature in group %}
             {{ cs_zscore('extended.' ~ feature.name, 'scale') }} as {{ feature.name }}_dm,
@@ -65,7 +67,7 @@
             extended.known_at
         from extended
         inner join scale on extended.date = scale.date
-        {%- for group in twinned | batch(6) %}
+        {%- for group in twinned | batch(3) %}
         inner join ranked_{{ loop.index }} on extended.row_id = ranked_{{ loop.index }}.row_id
         {%- endfor %}
     )

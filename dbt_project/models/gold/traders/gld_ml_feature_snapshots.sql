@@ -27,27 +27,26 @@
 } %}
 
 with panel as (
-    select
-        *,
-        cast(row_number() over so_far as integer) as age,
-        sum(net_pnl) over so_far as total_pnl
-    from {{ ref('slv_trader_panel') }}
+    select * from {{ ref('slv_trader_panel') }}
     where {{ trader_in_block('address', 'varchar') }}
-    window
-        so_far as (
-            partition by address, starts_at, spell order by date rows between unbounded preceding and current row
-        )
 ),
 
 -- How far the cumulative PnL lies below its highest value of the 90 days before; the record begins with 0.
 fallen as (
     select
         *,
-        greatest(max(total_pnl) over last_91, case when age <= 90 then 0 end) - total_pnl as fall
+        cast(row_number() over so_far as integer) as age,
+        greatest(
+            max(total_pnl) over last_91,
+            case when row_number() over so_far <= 90 then first_value(total_pnl - net_pnl) over so_far end
+        ) - total_pnl as fall
     from panel
     window
         last_91 as (
             partition by address, starts_at, spell order by date rows between 90 preceding and current row
+        ),
+        so_far as (
+            partition by address, starts_at, spell order by date rows between unbounded preceding and current row
         )
 ),
 

@@ -103,7 +103,7 @@ moments as (
 scale as (
     select
         snapshot_date,
-        {{ cs_scale('winsorised', '1e-9') }}
+        {{ cs_scale('winsorised', '1e-9', many=true) }}
     from moments
 )
 

@@ -42,5 +42,5 @@ capped as (
 
 {{ trader_cross_section('capped') }}
 
+-- In the order of the snapshots: sorting 48 columns would cost as much as making them.
 select * from crossed
-order by snapshot_date, address

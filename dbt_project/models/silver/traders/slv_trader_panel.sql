@@ -31,6 +31,10 @@ spells as (
             ) over (partition by address, starts_at order by date rows between unbounded preceding and current row)
             as bigint
         ) as spell,
+        cast(
+            sum(net_pnl) over (partition by address, starts_at order by date rows between unbounded preceding and current row)
+            as bigint
+        ) as total_pnl,
         least(
             coalesce(next_date, cast('9999-12-31' as date)),
             date + {{ var('trader_gone_after_days') }} + 1,
@@ -52,6 +56,7 @@ select
     spell,
     cast(idle_days as integer) as idle_days,
     case when idle_days = 0 then net_pnl else 0 end as net_pnl,
+    total_pnl,
     case when idle_days = 0 then volume end as volume,
     case when idle_days = 0 then concentration end as concentration,
     case when idle_days = 0 then n_trades else 0 end as n_trades,
