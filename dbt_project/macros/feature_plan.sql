@@ -86,13 +86,14 @@
     {%- set salt = namespace(text=cs_definitions()) -%}
     {%- for one in own -%}{%- set salt.text = salt.text ~ one.checksum.checksum -%}{%- endfor -%}
     {%- if 'features_salt' in context -%}{%- set salt.text = salt.text ~ context['features_salt'](model.alias) -%}{%- endif -%}
+    {%- set salt.text = local_md5(salt.text) -%}
     {%- set features = {} -%}
     {%- for table in feature_tables() if table.name == model.alias -%}
         {%- for feature in features_of(table.name) -%}{%- do features.update({feature.name: feature}) -%}{%- endfor -%}
     {%- endfor -%}
     {%- set computed = {} -%}
     {%- for columns in feature_columns_of(model.alias) -%}
-        {%- for name, expression in columns.items() -%}{%- do computed.update({name: with_columns(expression, computed)}) -%}{%- endfor -%}
+        {%- for name, expression in columns.items() -%}{%- do computed.update({name: local_md5(with_columns(expression, computed))}) -%}{%- endfor -%}
     {%- endfor -%}
     {%- set texts = {} -%}
     {%- for column in model.columns.values() -%}
@@ -111,7 +112,7 @@
     {{ return(texts) }}
 {%- endmacro %}
 
-{# An expression, and after it those of all columns that it names. #}
+{# An expression, and after it the digests of all columns that it names, each taken over the digests of those that it names. #}
 {% macro with_columns(expression, computed) -%}
     {%- set text = namespace(all=expression) -%}
     {%- for word in modules.re.findall('[a-z_][a-z0-9_]*', expression) | unique | sort if word in computed -%}

@@ -258,10 +258,13 @@ def test_cross_sectional_twins_equal_pandas(built: Home) -> None:
 def test_daily_increments_equal_one_full_build(market: Market, built: Home, tmp_path: Path) -> None:
     """Ingest and build file by file: corrections, a late backfill and new sessions end with the same hashes."""
     home = new_home(tmp_path / "daily")
+    unit_tests = []
     for number, file in enumerate(market.landings):
         ingest(home, [file])
         if number in (1, 3, len(market.landings) - 2, len(market.landings) - 1):
-            build(home)
+            unit_tests.append(sum(node.kind == "unit_test" for node in build(home).nodes))
+    assert unit_tests[0] > 0, "a new project's unit tests run"
+    assert unit_tests[1:] == [0, 0, 0], "they cannot answer otherwise while nothing but data changes"
     assert content_hashes(home.warehouse) == content_hashes(built.warehouse)
     assert content_hashes(home.warehouse, schema="silver") == content_hashes(built.warehouse, schema="silver")
 
@@ -323,13 +326,16 @@ def test_a_build_killed_five_times_ends_as_if_never_killed(market: Market, built
 
 
 def test_an_empty_lake_builds_typed_empty_tables(tmp_path: Path) -> None:
-    """Before anything has landed every relation exists, empty, with its types."""
+    """Before anything has landed every relation exists, empty, with its types; a changed macro is unit-tested."""
     make_home(tmp_path / "empty", bundle())
     home = Home(tmp_path / "empty")
     report = build(home)
     assert all(node.status in ("success", "pass") for node in report.nodes)
     assert rows(home, "select count(*) from gold.equities_training") == [(0,)]
     assert rows(home, "select count(*) from preds.equities") == [(0,)]
+    macro = home.dbt_project / "macros" / "fixed_point.sql"
+    macro.write_text(macro.read_text() + "{# another comment #}\n")
+    assert any(node.kind == "unit_test" for node in build(home).nodes)
 
 
 def test_a_failing_model_is_named_and_the_snapshot_stays(built: Home, tmp_path: Path) -> None:
