@@ -27,7 +27,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY ?= PASSIVE
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help venv demo test lint lint-py lint-sql parse unit docs docs-check bench bench-models bench-features published leaks studies proofs clean distclean
+.PHONY: help venv demo test lint lint-py lint-sql parse unit docs docs-check bench bench-models bench-features bench-backtests published leaks studies proofs clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -114,6 +114,9 @@ bench-models: $(VENV)/.installed-dev ## Time cross-validation, prove ONNX parity
 	@$(BIN)/python -m benchmarks.onnx_parity --home "$(HOME_DIR)"
 	@$(BIN)/python -m benchmarks.seed003 --home "$(HOME_DIR)"
 	@$(BIN)/python -m benchmarks.bad_configs
+
+bench-backtests: $(VENV)/.installed-dev ## The SQL backtest and the event engine beside vectorbt on the same signals, trade by trade (needs TRADEML_REAL_DATA)
+	@$(BIN)/python -m benchmarks.backtests --venv .venv-vbt
 
 bench-features: $(VENV)/.installed-dev ## Alpha158 and Alpha360 beside pyqlib, pandas and polars: values, time, memory, IC, increments, growth (two hours)
 	@$(BIN)/python -m benchmarks.features --venv .venv-qlib

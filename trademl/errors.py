@@ -18,6 +18,10 @@ One tree, so that a caller can catch as narrowly or as widely as needed::
     ├── PromotionError         a run may not become champion, or nothing can be rolled back
     ├── ReleaseError           a release is not signed, whole, new or fresh as it must be
     ├── TripwireError          what would be served is not plausible: nothing is
+    │   └── TradingHalted      a tripwire stopped trading: nothing more is sent until it is resumed
+    ├── BrokerError            the broker refuses, or answers something else than was asked
+    │   ├── OrderRejected      the broker answered that it does not take this order
+    │   └── BrokerUnavailable  no answer: whether the broker acted is not known
     ├── LockedError            another process holds the resource
     └── MissingExtra           an optional dependency is not installed
 
@@ -111,6 +115,22 @@ class TripwireError(TrademlError):
     """Scores were computed and are not served: they, or the features behind them, are not plausible."""
 
     exit_code = 5
+
+
+class TradingHalted(TripwireError):
+    """A tripwire stopped trading, or had stopped it before: no order is sent until `trademl trade resume`."""
+
+
+class BrokerError(TrademlError):
+    """The broker refuses a request, or answers something else than was asked."""
+
+
+class OrderRejected(BrokerError):
+    """The broker answered that it does not take this order: it will never be filled."""
+
+
+class BrokerUnavailable(BrokerError):
+    """No answer came, or none that counts: whether the broker acted on the request is not known."""
 
 
 class LockedError(TrademlError):

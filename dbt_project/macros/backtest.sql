@@ -11,3 +11,8 @@
 {% macro from_money(expression) -%}
     (cast({{ expression }} as double) / 1e8)
 {%- endmacro %}
+
+{# Shares after a list of splits, one by one: 101 shares through 3:2 twice are 151 and then 226 whole ones. #}
+{% macro shares_after_splits(shares, splits, whole) -%}
+    list_reduce(list_prepend({{ shares }}, {{ splits }}), lambda held, ratio: case when {{ whole }} then {{ whole_shares('held * ratio') }} else held * ratio end)
+{%- endmacro %}

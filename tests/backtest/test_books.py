@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trademl.backtest.books import Account, Books
+from trademl.backtest.books import Account, Books, Total
 from trademl.errors import TrademlError
 
 NOBODY = np.array([-1], dtype=np.int32)
@@ -39,3 +39,13 @@ def test_empty_books_have_no_entries() -> None:
         "symbol": 0,
         "amount": 0,
     }
+
+
+def test_a_total_keeps_what_rounding_takes_away() -> None:
+    """A thousand million, a million cents one by one, and out again; a plain sum is off by more than a millionth."""
+    total, plain = Total(), 0.0
+    for amount in [1e9, *([0.01] * 1_000_000), -1e9]:
+        total.add(amount)
+        plain += amount
+    assert total.value == pytest.approx(10_000, abs=1e-9)
+    assert abs(plain - 10_000) > 1e-6

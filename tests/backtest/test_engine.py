@@ -159,3 +159,35 @@ def test_weights_that_make_no_sense_are_refused() -> None:
         run_backtest(flat_market(2), always(0.1, 0.1))
     with pytest.raises(ConfigError, match="1 of them not finite"):
         run_backtest(flat_market(2), always(np.nan))
+
+
+def test_small_changes_are_left_and_small_positions_closed() -> None:
+    """With 1,000 USD at least: 900 less are left, 1,100 less are sold, and what remains of 500 goes when it is to."""
+    wanted = iter([0.01, 0.0091, 0.008, 0.0005, 0.0])
+    rules = BacktestConfig(sizing="capital", min_order_usd=1_000)
+    result = run_backtest(flat_market(6), lambda seen, held: np.array([next(wanted, 0.0)]), costs=FREE, config=rules)
+    assert result.gross_usd.tolist() == [0, 10_000, 10_000, 8_000, 500, 0]
+
+
+def test_targets_are_cut_to_whole_shares_and_not_orders() -> None:
+    """10.7 shares are 10, and 9.5 are 9: what is held does not depend on what was held before."""
+    wanted = iter([0.107, 0.095])
+    rules = BacktestConfig(capital_usd=1_000, sizing="capital")
+    result = run_backtest(flat_market(3), lambda seen, held: np.array([next(wanted, 0.0)]), costs=FREE, config=rules)
+    assert result.gross_usd.tolist() == [0, 100, 90]
+
+
+def test_the_open_is_an_auction() -> None:
+    """Its slippage is paid on every fill and booked apart."""
+    result = run_backtest(flat_market(2), once(0.5), costs=replace(FREE, auction_bps=2.0))
+    assert balance(result, Account.AUCTION) == pytest.approx(100)
+    assert result.fills["auction_usd"].tolist() == pytest.approx([100])
+    assert result.balances[:, Account.AUCTION].tolist() == pytest.approx([0, 100])
+
+
+def test_without_a_cost_to_tell_nothing_is_ordered() -> None:
+    """A symbol whose traded value or volatility is not known."""
+    market = flat_market(3, symbols=3)
+    market.day_value[:, 1], market.volatility[:, 2] = np.nan, np.nan
+    result = run_backtest(market, always(0.1, 0.1, 0.1), costs=FREE)
+    assert result.fills["symbol"].tolist() == [0]

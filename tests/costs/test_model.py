@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trademl.costs.impact import AlmgrenCoefficients
 from trademl.costs.model import BorrowTier, CostModel
 from trademl.errors import ConfigError
 
@@ -54,6 +55,47 @@ def test_borrow_tiers() -> None:
     assert cost == pytest.approx([1e6 * 0.005 * 3 / 360, 0])
 
 
+def test_the_impact_of_almgren_by_hand() -> None:
+    """A tenth of a day's volume worked for half a day, at 2 % volatility, 16 days to turn the company over.
+
+    Permanent 0.3 x 0.02 x 0.1 x 16^0.25 = 0.0012, of which half is paid; temporary 0.1 x 0.02 x (0.1 / 0.5)^1 = 0.0004.
+    """
+    coefficients = AlmgrenCoefficients(gamma=0.3, eta=0.1, beta=1.0, delta=0.25)
+    model = CostModel(
+        impact="almgren_2005", almgren=coefficients, impact_duration_days=0.5, days_to_turn_over=16.0, spread_bps=0.0
+    )
+    costs = model.trade_costs([1e6, -1e6], 1e7, 0.02)
+    assert costs.impact_usd == pytest.approx([1000, 1000])
+
+
+@given(
+    value=st.floats(1, 1e9),
+    day=st.floats(1e5, 1e10),
+    volatility=st.floats(0.001, 0.2),
+    model=st.builds(
+        CostModel,
+        impact=st.sampled_from(["square_root", "almgren_2005"]),
+        impact_coefficient=st.floats(0, 3),
+        impact_exponent=st.floats(0.3, 1),
+        impact_duration_days=st.floats(0.05, 5),
+        days_to_turn_over=st.floats(20, 2000),
+    ),
+)
+def test_powers_are_the_impact_that_trades_pay(value: float, day: float, volatility: float, model: CostModel) -> None:
+    """What an optimiser is given prices any order as the trade itself is priced."""
+    terms = model.impact_terms(np.array([day]), np.array([volatility]))
+    by_terms = sum(float(term.coefficient[0]) * value**term.exponent for term in terms)
+    assert by_terms == pytest.approx(float(model.trade_costs(value, day, volatility).impact_usd), rel=1e-9)
+    assert all(term.exponent > 1 for term in terms)
+
+
+def test_the_rate_is_all_that_does_not_depend_on_size() -> None:
+    """1 bp of commission, 5 of spread, 2 of the auction, and half a cent on a share of 25 USD is 2 bps."""
+    model = CostModel(commission_bps=1.0, commission_usd_per_share=0.005, auction_bps=2.0)
+    assert model.rate_bps([25.0], in_auction=True) == pytest.approx([10])
+    assert model.rate_bps(spread_bps=[2.0, np.nan]) == pytest.approx([3, 6])
+
+
 def test_a_free_model_is_free() -> None:
     """Nothing hides in the parts."""
     assert float(FREE.trade_costs(1e6, 1e6, 0.5).total_usd) == 0
@@ -63,5 +105,9 @@ def test_rates_and_tiers_that_make_no_sense_are_refused() -> None:
     """With name and value."""
     with pytest.raises(ConfigError, match="spread_bps is -1"):
         CostModel(spread_bps=-1.0)
+    with pytest.raises(ConfigError, match="impact is 'cube_root'"):
+        CostModel(impact="cube_root")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"days_to_turn_over is 0\.0"):
+        CostModel(days_to_turn_over=0.0)
     with pytest.raises(ConfigError, match="borrow tiers begin at"):
         CostModel(borrow=(BorrowTier(1e6, 50.0),))

@@ -11,6 +11,7 @@ from trademl.execution.schedule import (
     capped_by_participation,
     cost_of,
     efficient_frontier,
+    market_of_day,
     optimal_trajectory,
     twap_slices,
     vwap_slices,
@@ -119,3 +120,14 @@ def test_participation_is_never_exceeded_and_no_share_is_lost(slices: list[int],
     placed, waiting = capped_by_participation(slices, [volume] * len(slices), limit)
     assert placed.sum() + waiting == sum(slices)
     assert np.all(np.abs(placed) <= volume * limit)
+
+
+def test_the_paper_s_rules_of_thumb_give_its_coefficients() -> None:
+    """50 USD, 5 million shares a day, a spread of 1/8, 0.95 USD a day: epsilon, gamma and eta of table 1."""
+    found = market_of_day(price=50.0, day_volatility=0.95 / 50, day_volume=5e6, spread=0.125)
+    assert found.half_spread == PAPER.half_spread
+    assert found.permanent == pytest.approx(PAPER.permanent)
+    assert found.temporary == pytest.approx(PAPER.temporary)
+    assert found.volatility == pytest.approx(PAPER.volatility)
+    with pytest.raises(ConfigError, match="a volume of 0"):
+        market_of_day(50.0, 0.01, 0, 0.1)

@@ -5,8 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.oracles.portfolio import ranked_weights
 from trademl.errors import ConfigError
-from trademl.portfolio.build import Candidates, PortfolioConfig, build, portfolio_volatility
+from trademl.portfolio.build import (
+    Candidates,
+    PortfolioConfig,
+    broken_limits,
+    build,
+    portfolio_volatility,
+    shrunk_to_limits,
+    standardised_ranks,
+)
 
 TEN = tuple("ABCDEFGHIJ")
 
@@ -79,11 +88,59 @@ def test_turnover_stops_on_the_way() -> None:
 
 
 def test_limits_that_cannot_hold_together_are_named() -> None:
-    """A position of twice the cap, which the turnover limit does not let go."""
+    """A position of twice the cap, of which the turnover limit lets go a half of what it takes."""
     held = np.zeros(10)
     held[3] = 0.4
-    with pytest.raises(ConfigError, match=r"max_name 0.2: D has \+0.3"):
+    with pytest.raises(ConfigError, match=r"max_name 0.2: D has \+0.4000; .* to keep these limits takes 0.3000"):
         build(Candidates(TEN, np.arange(10.0), held=held), PortfolioConfig(max_name=0.2, max_turnover=0.1))
+
+
+def test_drift_is_mended_before_anything_else_is_traded() -> None:
+    """A name that grew to 0.22 of a cap of 0.2 goes back by 0.02; half of 0.1 turnover is left, and spent."""
+    held = np.array([0.0, 0, 0, 0, 0, 0, 0, 0, 0.05, 0.22])
+    candidates = Candidates(TEN, np.arange(10.0), held=held)
+    config = PortfolioConfig(max_name=0.2, max_net=0.3, max_turnover=0.1)
+    found = build(candidates, config)
+    assert np.abs(found.weights - held).sum() == pytest.approx(0.1)
+    assert found.weights.max() <= 0.2 + 1e-9
+    assert found.notes[0] == "0.0200 of the turnover mends what is held: max_name 0.2: J has +0.2200"
+    whole = build(candidates, config.model_copy(update={"max_turnover": 2.0})).weights
+    start = np.minimum(held, 0.2)
+    part = 0.08 / np.abs(whole - start).sum()
+    assert found.weights == pytest.approx(start + (whole - start) * part)
+
+
+def test_shrinking_to_limits_leaves_what_keeps_them() -> None:
+    """Bit by bit; and takes a short position of a long-only account, and what is above a cap, off."""
+    candidates = Candidates(("a", "b", "c"), np.zeros(3), sectors=("x", "y", "z"))
+    config = PortfolioConfig(side="long_only", max_name=0.2)
+    fine = np.array([0.2, 0.1, 0.0])
+    assert shrunk_to_limits(fine, candidates, config).tolist() == fine.tolist()
+    assert shrunk_to_limits(np.array([0.3, 0.1, -0.1]), candidates, config).tolist() == [0.2, 0.1, 0]
+
+
+@given(
+    data=st.data(),
+    count=st.integers(1, 20),
+    side=st.sampled_from(["long_short", "long_only"]),
+    max_turnover=st.floats(0.01, 1),
+)
+def test_limits_hold_from_whatever_is_held(data: st.DataObject, count: int, side: str, max_turnover: float) -> None:
+    """Either every limit, that of turnover too, or an error that names what is broken and the turnover it takes."""
+    held = np.array(data.draw(st.lists(st.floats(-0.3, 0.3), min_size=count, max_size=count)))
+    sectors = tuple(data.draw(st.lists(st.sampled_from(["tech", "energy"]), min_size=count, max_size=count)))
+    scores = np.array(data.draw(st.permutations(range(count))), dtype=np.float64)
+    config = PortfolioConfig(side=side, max_name=0.2, max_net=0.2, max_sector=0.3, max_turnover=max_turnover)
+    candidates = Candidates(names(count), scores, sectors=sectors, held=held)
+    try:
+        found = build(candidates, config)
+    except ConfigError as refused:
+        takes = float(refused.message.split("takes ")[1].split(",")[0])
+        assert takes > max_turnover - 1e-4
+        assert broken_limits(held, candidates, config) != []
+    else:
+        assert np.abs(found.weights - held).sum() <= max_turnover + 1e-8
+        assert broken_limits(found.weights, candidates, config, 1e-8) == []
 
 
 @given(
@@ -121,6 +178,60 @@ def test_every_limit_holds_whatever_the_scores(
         assert turned.weights[::-1] == pytest.approx(found.weights, abs=1e-9)
 
 
+@given(
+    data=st.data(),
+    count=st.integers(1, 15),
+    side=st.sampled_from(["long_short", "long_only"]),
+    max_name=st.floats(0.02, 0.5),
+    max_net=st.floats(0, 0.3),
+    max_sector=st.floats(0.05, 0.5),
+    target=st.none() | st.floats(0.01, 0.3),
+)
+def test_weights_are_those_of_plain_loops(
+    data: st.DataObject,
+    count: int,
+    side: str,
+    max_name: float,
+    max_net: float,
+    max_sector: float,
+    target: float | None,
+) -> None:
+    """The policy written out a second time, with other ways to the ranks and the caps."""
+    chosen = data.draw(st.lists(st.integers(-3, 3) | st.just(np.nan), min_size=count, max_size=count))
+    risks = data.draw(st.lists(st.floats(0.05, 2), min_size=count, max_size=count))
+    groups = data.draw(st.lists(st.sampled_from(["tech", "energy", ""]), min_size=count, max_size=count))
+    config = PortfolioConfig.model_validate(
+        {
+            "side": side,
+            "max_name": max_name,
+            "max_net": max_net,
+            "max_sector": max_sector,
+            "target_volatility": target,
+            "correlation": 0.3,
+            "kelly_fraction": 0.8,
+            "confidence": 0.5,
+        }
+    )
+    symbols = names(count)
+    found = build(
+        Candidates(symbols, np.array(chosen, dtype=float), volatility=np.array(risks), sectors=tuple(groups)), config
+    )
+    expected = ranked_weights(
+        dict(zip(symbols, map(float, chosen), strict=True)),
+        dict(zip(symbols, risks, strict=True)),
+        dict(zip(symbols, groups, strict=True)),
+        long_only=side == "long_only",
+        cap=max_name,
+        gross=1.0,
+        max_net=max_net,
+        max_sector=max_sector,
+        target_volatility=target,
+        correlation=0.3,
+        scale=0.4,
+    )
+    assert found.weights == pytest.approx([expected[name] for name in symbols], abs=1e-7)
+
+
 def test_inputs_that_do_not_fit_are_refused() -> None:
     """With what was received."""
     config = PortfolioConfig()
@@ -134,3 +245,23 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
         build(Candidates(("a", "b"), np.zeros(2)), config, confidence=2)
     with pytest.raises(ConfigError, match="no volatility is forecast"):
         build(Candidates(("a", "b"), np.arange(2.0)), PortfolioConfig(target_volatility=0.1))
+
+
+def test_confidence_and_correlation_come_from_the_configuration_unless_given() -> None:
+    """Half of the weights; and a measured confidence must have been measured."""
+    candidates = Candidates(TEN, np.arange(10.0), volatility=np.full(10, 0.2))
+    whole = build(candidates, PortfolioConfig(max_name=0.2))
+    assert build(candidates, PortfolioConfig(max_name=0.2, confidence=0.5)).weights == pytest.approx(whole.weights / 2)
+    with pytest.raises(ConfigError, match="confidence is 'measured' in the configuration, and no measurement"):
+        build(candidates, PortfolioConfig(confidence="measured"))
+    held_up = PortfolioConfig(max_name=0.2, side="long_only", target_volatility=0.05, correlation=0.8)
+    forecast = portfolio_volatility(build(candidates, held_up).weights, np.full(10, 0.2), 0.8)
+    assert forecast == pytest.approx(0.05)
+
+
+def test_standardised_ranks_have_mean_0_and_deviation_1() -> None:
+    """Ties share their rank, what is missing has 0."""
+    ranks = standardised_ranks(np.array([3.0, np.nan, 1.0, 3.0, 2.0]))
+    # Ranks 3.5, 1, 3.5, 2 less 2.5, over their deviation.
+    assert ranks == pytest.approx(np.array([1.0, 0, -1.5, 1.0, -0.5]) / np.sqrt(4.5 / 3))
+    assert standardised_ranks(np.full(3, 2.0)).tolist() == [0, 0, 0]

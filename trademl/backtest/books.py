@@ -7,6 +7,7 @@ sign. So equity is known twice: as cash and positions, and as the negative sum o
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from math import fsum
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,26 @@ class Account(IntEnum):
     BORROW = 10
 
 
+@dataclass
+class Total:
+    """A running sum that keeps what each addition rounds off [Neumaier 1974], so that millions of them lose nothing."""
+
+    sum: float = 0.0
+    carry: float = 0.0
+
+    def add(self, amount: float) -> None:
+        """Add an amount."""
+        found = self.sum + amount
+        # The larger of the two is rounded; what is lost is exact.
+        larger, smaller = (self.sum, amount) if abs(self.sum) >= abs(amount) else (amount, self.sum)
+        self.carry += (larger - found) + smaller
+        self.sum = found
+
+    @property
+    def value(self) -> float:
+        return self.sum + self.carry
+
+
 OWNED = (Account.CASH, Account.POSITIONS)
 
 
@@ -50,7 +71,7 @@ class Books:
     _account: list[NDArray[np.int8]] = field(default_factory=list)
     _symbol: list[NDArray[np.int32]] = field(default_factory=list)
     _amount: list[FloatArray] = field(default_factory=list)
-    _balance: FloatArray = field(default_factory=lambda: np.zeros(len(Account)))
+    _balance: "list[Total]" = field(default_factory=lambda: [Total() for _ in Account])
 
     def transfer(
         self, session: int, source: Account, target: Account, amount: FloatArray, symbol: NDArray[np.int32]
@@ -65,11 +86,15 @@ class Books:
             self._account.append(np.full(len(given), account, dtype=np.int8))
             self._symbol.append(whose)
             self._amount.append(signed)
-            self._balance[account] += signed.sum()
+            self._balance[account].add(float(signed.sum()))
 
     def balance(self, account: Account) -> float:
         """Return what lies in an account now."""
-        return float(self._balance[account])
+        return self._balance[account].value
+
+    def balances(self) -> FloatArray:
+        """Return what lies in every account now, in the order of :class:`Account`."""
+        return np.array([total.value for total in self._balance])
 
     def entries(self) -> dict[str, NDArray[Any]]:
         """Return all entries as columns."""
@@ -89,7 +114,7 @@ class Books:
         for what, booked, found in (
             ("cash", self.balance(Account.CASH), cash),
             ("positions", self.balance(Account.POSITIONS), position_value),
-            ("all accounts", float(self._balance.sum()), 0.0),
+            ("all accounts", fsum(part for total in self._balance for part in (total.sum, total.carry)), 0.0),
         ):
             if not abs(booked - found) <= TOLERANCE * max(1.0, abs(found) / 1e9):
                 raise TrademlError(

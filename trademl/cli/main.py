@@ -28,8 +28,9 @@ EXIT_CODES: dict[int, str] = {
     3: "refused: data quality is not GREEN where it must be, stored splits leak, the gate has a failed bar, or a "
     "device computed other features than the server",
     4: "refused: a release is not signed, whole, new or fresh as it must be, or its source cannot be reached",
-    5: "refused on a device: a tripwire fired and nothing was written: the release is stale, the session is not GREEN, "
-    "this machine computes differently, or scores or features are not plausible",
+    5: "refused: a tripwire fired. On a device nothing was written: the release is stale, the session is not GREEN, "
+    "this machine computes differently, or scores or features are not plausible; `trademl trade`: trading is halted "
+    "and no order was sent",
     70: "an internal error, which is a bug: run again with TRADEML_DEBUG=1 and report the traceback",
     130: "interrupted; the same command resumes",
     141: "the reader of the output went away, as in `trademl sql ... | head`",
@@ -69,6 +70,7 @@ COMMANDS: dict[str, LazyCommand] = {
     "export": LazyCommand("trademl.cli.export:export", "Write a run's model in another format, with its proof."),
     "validate": LazyCommand("trademl.cli.validate:validate", "Judge what a finished run states: its probabilities."),
     "card": LazyCommand("trademl.cli.card:card", "Write the one-page model card of a run, with its verdicts."),
+    "backtest": LazyCommand("trademl.cli.backtest:backtest", "Trade a run's predictions in the past; show, compare."),
     "gate": LazyCommand("trademl.cli.gate:gate", "Judge a run by every bar of configs/promotion.yml."),
     "promote": LazyCommand("trademl.cli.promotion:promote", "Make a run that passes the gate its sleeve's champion."),
     "rollback": LazyCommand("trademl.cli.promotion:rollback", "Make the previous champion champion again."),
@@ -77,6 +79,9 @@ COMMANDS: dict[str, LazyCommand] = {
     "shadow": LazyCommand("trademl.cli.shadow:shadow", "Score sessions with a challenger, beside the champion."),
     "score": LazyCommand("trademl.cli.score:score", "Score a date with a trained model: predictions and a report."),
     "traders": LazyCommand("trademl.cli.traders:traders", "Rank wallets by skill; score them with a trained stack."),
+    "universe": LazyCommand("trademl.cli.universe:universe", "Choose the symbols that may be traded on a date."),
+    "portfolio": LazyCommand("trademl.cli.portfolio:portfolio", "Turn predictions into target weights, with costs."),
+    "trade": LazyCommand("trademl.cli.trade:trade", "Plan, send and follow orders; reconcile; halt and resume."),
     "lake": LazyCommand("trademl.cli.lake:lake", "Publish signed releases; pull, check and undo them on a device."),
     "edge": LazyCommand("trademl.cli.edge:edge", "Score on a device from a pulled release; prove it on the server."),
     "sql": LazyCommand("trademl.cli.sql:sql", "Run one SELECT statement on the snapshot."),
@@ -87,6 +92,8 @@ COMMANDS: dict[str, LazyCommand] = {
 EXTRA_OF: dict[str, str] = {
     "alpaca": "sources",
     "catboost": "train",
+    "clarabel": "portfolio",
+    "cvxpy": "portfolio",
     "dbt": "train",
     "exchange_calendars": "train",
     "jinja2": "train",

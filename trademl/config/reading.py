@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from trademl.errors import ConfigError
 
@@ -79,8 +80,8 @@ def _explain(item: Any, section: type[BaseModel]) -> str:
     location, kind, value = ".".join(str(part) for part in item["loc"]), item["type"], item.get("input")
     if kind == "extra_forbidden":
         owner = _owner(section, item["loc"][:-1])
-        near = difflib.get_close_matches(str(item["loc"][-1]), owner.model_fields, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; fields are {', '.join(sorted(owner.model_fields))}"
+        near = difflib.get_close_matches(str(item["loc"][-1]), _fields(owner), n=1)
+        hint = f"; did you mean {near[0]}?" if near else f"; fields are {', '.join(sorted(_fields(owner)))}"
         return f"{location} is not a field{hint}"
     if kind == "missing":
         return f"{location} is missing, and has no default"
@@ -89,7 +90,7 @@ def _explain(item: Any, section: type[BaseModel]) -> str:
         # Of the section as a whole: its message names the fields, and all of them would be a long value.
         return f"{location}: {said}" if location else said
     if kind == "model_type":
-        said = f"is a section; write its fields below it: {', '.join(_owner(section, item['loc']).model_fields)}"
+        said = f"is a section; write its fields below it: {', '.join(_fields(_owner(section, item['loc'])))}"
     if kind in ("tuple_type", "list_type"):
         said = f"Input should be a list, such as {[value]!r}"
     if kind == "literal_error":
@@ -103,10 +104,15 @@ def _owner(section: type[BaseModel], location: tuple[Any, ...]) -> type[BaseMode
     """Return the section that ``location`` leads to, also through optional fields, lists and mappings of sections."""
     owner = section
     for part in location:
-        field = owner.model_fields.get(str(part))
+        field = _fields(owner).get(str(part))
         inner = next(_sections_in(field.annotation), None) if field else None
         owner = inner or owner
     return owner
+
+
+def _fields(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the fields by the names that they have in a file."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:

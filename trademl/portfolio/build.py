@@ -10,33 +10,25 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from trademl.config.reading import Section
 from trademl.errors import ConfigError
+from trademl.portfolio.config import PortfolioConfig
+
+__all__ = [
+    "Candidates",
+    "PortfolioConfig",
+    "TargetWeights",
+    "broken_limits",
+    "build",
+    "portfolio_volatility",
+    "shrunk_to_limits",
+    "standardised_ranks",
+]
 
 FloatArray = NDArray[np.float64]
 
 _SLACK = 1e-9
 _PASSES = 200
-
-
-class PortfolioConfig(Section):
-    """The section ``portfolio`` of configs/portfolio.yml: weights are shares of equity."""
-
-    side: str = Field(default="long_short", pattern="^(long_short|long_only)$")
-    max_name: float = Field(default=0.05, gt=0, le=1)
-    gross: float = Field(default=1.0, gt=0, le=10)
-    max_net: float = Field(default=0.1, ge=0, le=10)
-    max_sector: float = Field(default=0.25, gt=0, le=10)
-    max_turnover: float = Field(default=2.0, gt=0, le=20)
-    kelly_fraction: float = Field(default=1.0, ge=0.5, le=1)
-    target_volatility: float | None = Field(default=None, gt=0, le=2)
-
-    @property
-    def net_limit(self) -> float:
-        """The net exposure that is allowed: all of the gross one where nothing is sold short."""
-        return self.gross if self.side == "long_only" else self.max_net
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,7 @@ class Candidates:
         volatility: forecast a year, above 0; None: all alike.
         sectors: names; '' is a sector of its own kind; None: no sector limit.
         held: weights held now, of symbols in the same order; None: nothing.
-        correlation: assumed between any two names, for the portfolio's volatility.
+        correlation: assumed between any two names, for the portfolio's volatility; None: the configuration's.
     """
 
     symbols: tuple[str, ...]
@@ -57,7 +49,7 @@ class Candidates:
     volatility: FloatArray | None = None
     sectors: tuple[str, ...] | None = None
     held: FloatArray | None = None
-    correlation: float = 0.2
+    correlation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,30 +69,26 @@ class TargetWeights:
         return float(self.weights.sum())
 
 
-def build(candidates: Candidates, config: PortfolioConfig, *, confidence: float = 1.0) -> TargetWeights:
+def build(candidates: Candidates, config: PortfolioConfig, *, confidence: float | None = None) -> TargetWeights:
     """Return the target weights of one date.
 
     Args:
         candidates: scores and what is known of each symbol.
         config: limits.
-        confidence: in the sleeve, from 0 to 1; scales every weight.
+        confidence: in the sleeve, from 0 to 1; scales every weight. None: the configuration's.
 
     Raises:
         ConfigError: arrays do not fit, a symbol is there twice, a value is missing or out of range, or limits cannot
-            hold together: what is held breaks a limit that the turnover limit keeps it from mending.
+            hold together: what is held breaks one that the turnover limit keeps it from reaching.
     """
-    _check(candidates, confidence)
+    check_candidates(candidates)
+    sure = confidence_of(config, confidence)
     notes: list[str] = []
     conviction = _conviction(candidates, config)
-    weights = _allocate(conviction, config, notes)
-    for _ in range(_PASSES):
-        # Each step only shrinks positions, but a smaller long side can leave a sector shorter than before.
-        weights = _limit_net(_limit_sectors(weights, candidates.sectors, config, notes), config, notes)
-        if not _broken(weights, candidates, config):
-            break
-    weights = weights * _scale(weights, candidates, config, confidence, notes)
+    weights = _within(_allocate(conviction, config, notes), candidates, config, notes)
+    weights = weights * _scale(weights, candidates, config, sure, notes)
     weights = _limit_turnover(weights, candidates, config, notes)
-    return TargetWeights(candidates.symbols, weights, tuple(notes))
+    return TargetWeights(candidates.symbols, weights, tuple(dict.fromkeys(notes)))
 
 
 def portfolio_volatility(weights: FloatArray, volatility: FloatArray, correlation: float) -> float:
@@ -109,9 +97,8 @@ def portfolio_volatility(weights: FloatArray, volatility: FloatArray, correlatio
     return float(np.sqrt(max(0.0, (1 - correlation) * float((risk**2).sum()) + correlation * float(risk.sum()) ** 2)))
 
 
-def _conviction(candidates: Candidates, config: PortfolioConfig) -> FloatArray:
-    """Standardised average-tie ranks, per unit of risk; without the negative ones where nothing may be sold short."""
-    scores = candidates.scores
+def standardised_ranks(scores: FloatArray) -> FloatArray:
+    """Return average-tie ranks with the mean 0 and the standard deviation 1; 0 for NaN, and where all are alike."""
     known = np.isfinite(scores)
     values = np.zeros(len(scores))
     if int(known.sum()) < 2:
@@ -120,10 +107,15 @@ def _conviction(candidates: Candidates, config: PortfolioConfig) -> FloatArray:
     ends = np.searchsorted(order, scores[known], side="right") + np.searchsorted(order, scores[known], side="left")
     ranks = (ends + 1) / 2.0
     spread = float(ranks.std(ddof=1))
-    if spread == 0:
-        return values
-    values[known] = (ranks - ranks.mean()) / spread
-    if candidates.volatility is not None:
+    if spread > 0:
+        values[known] = (ranks - ranks.mean()) / spread
+    return values
+
+
+def _conviction(candidates: Candidates, config: PortfolioConfig) -> FloatArray:
+    """Standardised ranks per unit of risk; without the negative ones where nothing may be sold short."""
+    values = standardised_ranks(candidates.scores)
+    if candidates.volatility is not None and len(values):
         values /= candidates.volatility / np.median(candidates.volatility)
     return np.maximum(values, 0.0) if config.side == "long_only" else values
 
@@ -201,7 +193,7 @@ def _scale(
             f"target_volatility is {config.target_volatility:g}, and no volatility is forecast",
             remedy="give the candidates' volatility, or take the target out",
         )
-    forecast = portfolio_volatility(weights, candidates.volatility, candidates.correlation)
+    forecast = portfolio_volatility(weights, candidates.volatility, correlation_of(candidates, config))
     if forecast == 0:
         return scale
     wanted = config.target_volatility / forecast
@@ -215,45 +207,101 @@ def _scale(
 def _limit_turnover(
     weights: FloatArray, candidates: Candidates, config: PortfolioConfig, notes: list[str]
 ) -> FloatArray:
-    """Go from what is held towards the target only so far as the limit allows."""
+    """Go from what is held towards the target only so far as the limit allows.
+
+    Where drift has carried what is held beyond a limit, that is mended first. Both ends of the rest of the way keep
+    every limit, and so does each point between them.
+    """
     held = np.zeros(len(weights)) if candidates.held is None else candidates.held
     turnover = float(np.abs(weights - held).sum())
     if turnover <= config.max_turnover + _SLACK:
         return weights
-    reached = held + (weights - held) * (config.max_turnover / turnover)
-    broken = _broken(reached, candidates, config)
-    if broken:
+    broken = broken_limits(held, candidates, config)
+    start = shrunk_to_limits(held, candidates, config) if broken else held
+    spent = float(np.abs(start - held).sum())
+    if spent > config.max_turnover + _SLACK:
         raise ConfigError(
-            f"a turnover of at most {config.max_turnover:g} cannot mend what is held: {'; '.join(broken)}; "
-            f"the target is {turnover:.4f} away",
+            f"a turnover of at most {config.max_turnover:g} cannot mend what is held: {'; '.join(broken)}; to keep "
+            f"these limits takes {spent:.4f}, the target {turnover:.4f}",
             remedy="raise max_turnover for this date, or the limits named here",
         )
+    if broken:
+        notes.append(f"{spent:.4f} of the turnover mends what is held: {'; '.join(broken)}")
     notes.append(f"turnover cut from {turnover:.4f} to {config.max_turnover:g}")
-    return reached
+    left = float(np.abs(weights - start).sum())
+    part = min(1.0, max(0.0, config.max_turnover - spent) / left) if left else 0.0
+    return np.asarray(start + (weights - start) * part, dtype=np.float64)
 
 
-def _broken(weights: FloatArray, candidates: Candidates, config: PortfolioConfig) -> list[str]:
+def shrunk_to_limits(weights: FloatArray, candidates: Candidates, config: PortfolioConfig) -> FloatArray:
+    """Shrink positions until every limit but that of turnover holds; weights that keep them all stay as they are."""
+    weights = np.clip(weights, 0.0 if config.side == "long_only" else -config.max_name, config.max_name)
+    weights = weights * min(1.0, config.gross / max(float(np.abs(weights).sum()), _SLACK))
+    return _within(weights, candidates, config, [])
+
+
+def _within(weights: FloatArray, candidates: Candidates, config: PortfolioConfig, notes: list[str]) -> FloatArray:
+    """Bring the sectors and the net exposure of weights within their limits."""
+    for _ in range(_PASSES):
+        # Each step only shrinks positions, but a smaller long side can leave a sector shorter than before.
+        weights = _limit_net(_limit_sectors(weights, candidates.sectors, config, notes), config, notes)
+        if not broken_limits(weights, candidates, config):
+            break
+    return weights
+
+
+def broken_limits(
+    weights: FloatArray, candidates: Candidates, config: PortfolioConfig, slack: float = _SLACK
+) -> list[str]:
+    """Return each limit that weights do not keep, with the limit and what was found; turnover is not judged."""
     broken = []
-    over = np.abs(weights) > config.max_name + _SLACK
+    over = np.abs(weights) > config.max_name + slack
     if bool(over.any()):
         worst = int(np.argmax(np.abs(weights)))
         broken.append(f"max_name {config.max_name:g}: {candidates.symbols[worst]} has {weights[worst]:+.4f}")
-    if float(np.abs(weights).sum()) > config.gross + _SLACK:
+    if float(np.abs(weights).sum()) > config.gross + slack:
         broken.append(f"gross {config.gross:g}: {float(np.abs(weights).sum()):.4f}")
-    if abs(float(weights.sum())) > config.net_limit + _SLACK:
+    if abs(float(weights.sum())) > config.net_limit + slack:
         broken.append(f"max_net {config.net_limit:g}: {float(weights.sum()):+.4f}")
-    if config.side == "long_only" and bool((weights < -_SLACK).any()):
+    if config.side == "long_only" and bool((weights < -slack).any()):
         broken.append("long_only: short positions are held")
     if candidates.sectors is not None:
         names = np.asarray(candidates.sectors)
         for name in sorted(set(candidates.sectors)):
             net = float(weights[names == name].sum())
-            if abs(net) > config.max_sector + _SLACK:
+            if abs(net) > config.max_sector + slack:
                 broken.append(f"max_sector {config.max_sector:g}: {name or '(none)'} has {net:+.4f}")
     return broken
 
 
-def _check(candidates: Candidates, confidence: float) -> None:
+def correlation_of(candidates: Candidates, config: PortfolioConfig) -> float:
+    """Return the correlation that is assumed between any two symbols: the candidates' own, else the configured one."""
+    return config.correlation if candidates.correlation is None else candidates.correlation
+
+
+def confidence_of(config: PortfolioConfig, given: float | None) -> float:
+    """Return the confidence to scale by: the one given, else the configured number.
+
+    Raises:
+        ConfigError: it is not within 0 and 1, or it is to be measured and none was given.
+    """
+    confidence = config.confidence if given is None else given
+    if isinstance(confidence, str):
+        raise ConfigError(
+            f"confidence is {confidence!r} in the configuration, and no measurement was given",
+            remedy="give a number from 0 to 1, or build the targets from a model's predictions",
+        )
+    if not 0 <= confidence <= 1:
+        raise ConfigError(f"a confidence of {confidence}", remedy="give 0 to 1")
+    return confidence
+
+
+def check_candidates(candidates: Candidates) -> None:
+    """Refuse candidates that do not fit together.
+
+    Raises:
+        ConfigError: arrays of different lengths, a symbol twice, or a volatility or weight held that makes no sense.
+    """
     count = len(candidates.symbols)
     if len(set(candidates.symbols)) != count:
         raise ConfigError(f"{count - len(set(candidates.symbols))} symbols are there twice", remedy="give each once")
@@ -268,5 +316,3 @@ def _check(candidates: Candidates, confidence: float) -> None:
         )
     if candidates.held is not None and not bool(np.all(np.isfinite(candidates.held))):
         raise ConfigError("weights held are not all finite", remedy="reconcile the positions first")
-    if not 0 <= confidence <= 1:
-        raise ConfigError(f"a confidence of {confidence}", remedy="give 0 to 1")

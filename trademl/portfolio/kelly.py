@@ -48,6 +48,31 @@ def kelly_leverage(mean_excess_return: float, variance: float) -> float:
     return max(0.0, mean_excess_return / variance)
 
 
+def estimation_shrinkage(mean: float, deviation: float, count: int) -> float:
+    """Return which part of an estimated Kelly bet to take when its mean is estimated from ``count`` returns.
+
+    The estimate m has the variance s^2 / n. Betting c m / s^2 grows by c m mu / s^2 - c^2 m^2 / (2 s^2); in expectation
+    over samples, E[m mu] = mu^2 and E[m^2] = mu^2 + s^2 / n, the best part is c = mu^2 / (mu^2 + s^2 / n). With the
+    estimate put in for mu that is t^2 / (1 + t^2), t being the mean's t-statistic; 0 for a mean that is not above 0.
+    Compare Baker & McHale, "Optimal Betting Under Parameter Uncertainty" (2013).
+
+    >>> round(estimation_shrinkage(0.001, 0.01, 400), 3)
+    0.8
+
+    Raises:
+        ConfigError: fewer than 2 returns, or a deviation that is not above 0.
+    """
+    if count < 2 or not deviation > 0:
+        raise ConfigError(
+            f"{count} returns with the standard deviation {deviation} say nothing of their mean",
+            remedy="give 2 or more returns that differ",
+        )
+    if not mean > 0:
+        return 0.0
+    squared = mean**2 * count / deviation**2
+    return squared / (1 + squared)
+
+
 def _check(win_probability: float, win: float, loss: float) -> None:
     if not (0 <= win_probability <= 1 and win > 0 and loss > 0):
         raise ConfigError(

@@ -2,8 +2,8 @@
 
 `trademl build` and a plain `dbt build` inside dbt_project/ do the same thing: the project itself decides what must be
 rebuilt (macros/build_window.sql). This module adds the lock, the progress, an error that names the failing model, and
-the snapshot at the end. Unit tests try the SQL on rows of their own, so their answer can change only with the project or
-the programs: they run again when one of these has changed. A full refresh and a plain `dbt build` run them always.
+the snapshot at the end. Unit tests try the SQL on rows of their own: their answer changes only with the project or the
+programs, so they run again when one of these has changed. A full refresh and a plain `dbt build` run them always.
 """
 
 import hashlib

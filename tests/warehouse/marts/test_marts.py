@@ -92,6 +92,7 @@ def test_the_latest_version_of_a_grain_is_shown(con: duckdb.DuckDBPyConnection, 
         "BIGINT": "1",
         "DOUBLE": "1.5",
         "BOOLEAN": "true",
+        "DOUBLE[]": "[1.5]",
     }
     payload = next(name for name in batch.columns if name not in (*batch.grain, batch.latest_by))
     for version, key in ((2, "k"), (1, "k"), (1, "other")):

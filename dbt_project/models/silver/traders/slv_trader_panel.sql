@@ -32,8 +32,9 @@ spells as (
             as bigint
         ) as spell,
         cast(
-            sum(net_pnl) over (partition by address, starts_at order by date rows between unbounded preceding and current row)
-            as bigint
+            sum(net_pnl) over (
+                partition by address, starts_at order by date rows between unbounded preceding and current row
+            ) as bigint
         ) as total_pnl,
         least(
             coalesce(next_date, cast('9999-12-31' as date)),

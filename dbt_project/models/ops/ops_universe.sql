@@ -1,0 +1,1 @@
+{{ latest_rows('recorded_at') }}
