@@ -85,6 +85,7 @@ def describe(frontier: Frontier) -> list[str]:
 def write_frontier(frontier: Frontier, path: Path) -> Path:
     """Draw the frontier as a PNG and return its path; the same frontier gives the same bytes."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     costs, holdings = figure.subplots(1, 2)
@@ -98,7 +99,8 @@ def write_frontier(frontier: Frontier, path: Path) -> Path:
     ):
         costs.plot(one.deviation, one.expected_cost, marker=mark, linestyle="none", label=label)
     costs.set(title=frontier.name, xlabel="standard deviation of the cost, USD", ylabel="expected cost, USD")
-    costs.ticklabel_format(style="sci", scilimits=(-3, 4))
+    for axis in (costs.xaxis, costs.yaxis):
+        axis.set_major_formatter(EngFormatter(sep=""))
     costs.legend(fontsize=8)
     times = np.linspace(0, frontier.days, len(frontier.calm.holdings))
     for one in (frontier.calm, *frontier.curve[:: _POINTS // 5], frontier.chosen):

@@ -96,6 +96,8 @@ def picture(sheet: TearSheet) -> bytes:
     wealth.plot(dates, equity_curve(days.net), linewidth=1.2, label="net of cost")
     wealth.axhline(1, color="black", linewidth=0.5)
     wealth.set(title="Wealth, returns compounded, 1 at the start", yscale="log")
+    wealth.yaxis.set_major_formatter("{x:.2f}")
+    wealth.yaxis.set_minor_formatter("{x:.2f}")
     wealth.legend(fontsize=8)
     drawdown.fill_between(dates, drawdown_curve(days.net), 0, alpha=0.5)
     drawdown.set(title="Drawdown, net of cost", ylabel="loss from the peak")
