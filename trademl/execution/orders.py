@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from math import isfinite, trunc
+from math import inf, isfinite, trunc
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,8 @@ from trademl.errors import ConfigError
 from trademl.execution.broker import Order, Side
 from trademl.execution.config import OrderConfig
 from trademl.execution.schedule import (
-    MarketModel,
     capped_by_participation,
+    market_of_day,
     optimal_trajectory,
     twap_slices,
     vwap_slices,
@@ -28,10 +28,6 @@ from trademl.execution.schedule import (
 
 AUCTION_CLOSES = timedelta(minutes=2)
 """Orders for the opening auction are taken until so long before the open."""
-
-_SPREAD_VOLUME, _PERMANENT_VOLUME = 0.01, 0.1
-"""Almgren & Chriss (2000), section 4.1: trading 1 % of a day's volume in a day moves the price by one spread while it
-lasts, and 10 % moves it by one spread for good."""
 
 _SYMBOL = re.compile(r"[A-Z][A-Z0-9.\-]{0,11}")
 _NAME_LENGTH = 48
@@ -273,14 +269,9 @@ def _profile(count: int) -> NDArray[np.float64]:
 def _trajectory(shares: int, count: int, target: Target, risk_aversion: float, spread_bps: float) -> NDArray[np.int64]:
     """Round the trajectory of Almgren and Chriss for one day to whole shares that add up."""
     spread = 2 * spread_bps * 1e-4 * target.price
-    market = MarketModel(
-        volatility=target.day_volatility * target.price,
-        half_spread=spread / 2,
-        permanent=spread / (_PERMANENT_VOLUME * target.day_volume),
-        temporary=spread / (_SPREAD_VOLUME * target.day_volume),
-    )
-    if market.temporary <= 0:
+    if spread <= 0 or not 0 < target.day_volume < inf:
         return twap_slices(shares, count)
+    market = market_of_day(target.price, target.day_volatility, target.day_volume, spread)
     path = optimal_trajectory(abs(shares), 1.0, count, market, risk_aversion)
     left = np.floor(path.holdings + 0.5).astype(np.int64)
     return np.asarray(np.sign(shares) * -np.diff(left), dtype=np.int64)
