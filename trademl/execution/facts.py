@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trademl.errors import ConfigError, DataGateError
+from trademl.execution.known import PREDICTIONS
 from trademl.execution.orders import Hours, Target
 from trademl.lake.names import identifier
+from trademl.portfolio.utility import SESSIONS_PER_YEAR
 from trademl.validation.drift import drift_from_bins, reference_bins
 
 REFERENCE_SESSIONS = 60
-_SESSIONS_PER_YEAR = 252.0
 _RECENT = timedelta(days=40)
 _FEATURES = {"equities": "gold.equities_features"}
-_PREDICTIONS = {"equities": "preds.equities"}
 
 SLEEVES: tuple[str, ...] = tuple(_FEATURES)
 """Sleeves whose targets can be traded: those with daily bars."""
@@ -211,7 +211,7 @@ class Facts:
                 weight=row[1],
                 price=_number(row[2]),
                 day_volume=_number(row[3]) / _number(row[2]) if row[2] else 0.0,
-                day_volatility=(row[4] or 0.0) / _SESSIONS_PER_YEAR**0.5,
+                day_volatility=(row[4] or 0.0) / SESSIONS_PER_YEAR**0.5,
             )
             for row in rows
         )
@@ -224,7 +224,7 @@ class Facts:
             "select symbol, max_by(day_value_usd, dt), max_by(volatility, dt) from ops.targets "
             "where day_value_usd > 0 and volatility >= 0 group by symbol"
         ).fetchall()
-        return {symbol: (value, volatility / _SESSIONS_PER_YEAR**0.5) for symbol, value, volatility in rows}
+        return {symbol: (value, volatility / SESSIONS_PER_YEAR**0.5) for symbol, value, volatility in rows}
 
     def data(self, targets: DecidedTargets, now: datetime) -> DataFacts:
         """Measure what the tripwires of data look at."""
@@ -252,7 +252,7 @@ class Facts:
 
     def _prediction_drift(self, targets: DecidedTargets) -> Drift | None:
         """Compare the scores with the model's out-of-fold ones of the sessions before, else with those it served."""
-        table = _PREDICTIONS[targets.sleeve]
+        table = PREDICTIONS[targets.sleeve]
         seen = targets.scores[np.isfinite(targets.scores)]
         for relation, where, given in (
             (
