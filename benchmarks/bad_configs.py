@@ -170,7 +170,7 @@ CASES: tuple[Case, ...] = (
     training("k: five", "k", "k='five'", "valid integer"),
     training("start: soon", "start", "start='soon'", "valid date"),
     training("start: 2015-01-01\nend: 2014-01-01", "start", "2015-01-01", "after end 2014-01-01"),
-    training("task: ranking", "task", "task='ranking'", "'regression', 'top_bottom' or 'three_class'"),
+    training("task: ranking", "task", "task='ranking'", "'regression', 'top_bottom', 'three_class' or 'binary'"),
     training("target: demeand", "target", "target='demeand'", "did you mean demeaned?"),
     training("tail_fraction: 0.9", "tail_fraction", "tail_fraction=0.9", "less than or equal to 0.5"),
     training("weight: sample_weights", "weight", "weight='sample_weights'", "did you mean sample_weight?"),

@@ -69,7 +69,7 @@ def test_imports_point_downwards(copy: Path) -> None:
     [
         ("lake/layout.py", "import pandas", "base install"),
         ("edge/__init__.py", "from trademl.warehouse import read", "downwards"),
-        ("schema.py", "from trademl import clock", "downwards"),
+        ("schema/__init__.py", "from trademl import clock", "downwards"),
         ("training/__init__.py", "import mlflow", "mlflow"),
         ("validation/__init__.py", "import pathlib", "pure mathematics"),
         ("governance/router.py", "import legacy.score", "legacy"),

@@ -210,10 +210,11 @@ def test_every_importable_package_of_an_extra_has_its_row(repository: Path) -> N
         "dbt-core": "dbt",
         "dbt-duckdb": "dbt",
         "exchange-calendars": "exchange_calendars",
+        "faiss-cpu": "faiss",
         "xgboost-cpu": "xgboost",
     }
     declared: dict[str, str] = {}
-    for extra in ("train", "broker", "portfolio", "s3", "sources"):  # of two extras, the last
+    for extra in ("train", "broker", "events", "portfolio", "s3", "sources"):  # of two extras, the last
         for requirement in project["optional-dependencies"][extra]:
             name = requirement.partition(">")[0]
             if name != "protobuf":  # a bound only: nothing here imports it

@@ -95,3 +95,22 @@ def test_missing_and_foreign_warehouse_files_are_named(layout: Layout) -> None:
     duckdb.connect(str(layout.warehouse)).close()
     with pytest.raises(SnapshotError, match="no build is noted"):
         take_snapshot(layout)
+
+
+def test_the_last_session_is_that_of_the_minutes_where_there_are_no_daily_bars(layout: Layout) -> None:
+    """Grades of both are told; daily bars, where a home has some, say how far the snapshot goes."""
+    write_warehouse(layout)
+    with duckdb.connect(str(layout.warehouse)) as con:
+        con.execute(
+            "create table silver.event_coverage as select 'intraday_bars' as dataset, date '2003-12-30' as date, "
+            "2 as present, 0.9::double as coverage_ratio, 'AMBER' as status, 'one is missing' as reasons"
+        )
+    both = take_snapshot(layout, again=True)
+    assert both.as_of == date(2003, 12, 27)
+    assert {name: grade["status"] for name, grade in both.coverage.items()} == {
+        "equity_bars": "GREEN",
+        "intraday_bars": "AMBER",
+    }
+    with duckdb.connect(str(layout.warehouse)) as con:
+        con.execute("delete from silver.coverage")
+    assert take_snapshot(layout, again=True).as_of == date(2003, 12, 30)

@@ -17,6 +17,12 @@ DATASETS = {
     "series": "series",
     "trader-fills": "trader_fills",
     "trader-days": "trader_days",
+    "intraday-bars": "intraday_bars",
+    "trades": "trades",
+    "quotes": "quotes",
+    "book": "book",
+    "option-chain": "option_quotes",
+    "events": "events",
 }
 
 
@@ -113,6 +119,66 @@ def trader_days(**options: Any) -> None:
     _ingest_files("trader-days", calendar="XNYS", **options)
 
 
+@ingest.command("intraday-bars")
+@_file_options
+@_symbol_options
+@click.option("--timeframe", default="1min", show_default=True, metavar="1min|5min|...", help="Length of the bars.")
+@click.option(
+    "--time-zone", default="UTC", show_default=True, metavar="ZONE", help="Zone of times that do not say their own."
+)
+def intraday_bars(**options: Any) -> None:
+    """Land bars of minutes: symbol, ts (the bar's start), open, high, low, close, volume."""
+    _ingest_files("intraday-bars", **options)
+
+
+def _zone_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    said = "Zone of times that do not say their own."
+    return click.option("--time-zone", default=default, show_default=True, metavar="ZONE", help=said)
+
+
+@ingest.command("trades")
+@_file_options
+@_symbol_options
+@_zone_option("UTC")
+def trades(**options: Any) -> None:
+    """Land trades: symbol, ts, price, size[, exchange, condition, suspicious]."""
+    _ingest_files("trades", **options)
+
+
+@ingest.command("quotes")
+@_file_options
+@_symbol_options
+@_zone_option("UTC")
+def quotes(**options: Any) -> None:
+    """Land best bids and offers: symbol, ts, bid, bid_size, ask, ask_size; a side of price 0 is not stated."""
+    _ingest_files("quotes", **options)
+
+
+@ingest.command("book")
+@_file_options
+@_symbol_options
+@_zone_option("America/New_York")
+@click.option("--session-date", metavar="YYYY-MM-DD", help="The session; else the date in the file's name.")
+def book(**options: Any) -> None:
+    """Land LOBSTER messages with the best level: time_s, event_type, order_id, size, price, direction, ask_price ..."""
+    _ingest_files("book", **options)
+
+
+@ingest.command("option-chain")
+@_file_options
+@_symbol_options
+def option_chain(**options: Any) -> None:
+    """Land option chains: symbol, date, contract, expiration, strike, option_type, underlying_price, ...."""
+    _ingest_files("option-chain", **options)
+
+
+@ingest.command("events")
+@_file_options
+def events(**options: Any) -> None:
+    """Land external events: event_id, symbol, ts_ns, date, level_kind_name, level_price, direction, distance, ...."""
+    _ingest_files("events", **options)
+
+
 def _vendor_options(command: Callable[..., None]) -> Callable[..., None]:
     day = click.DateTime(formats=["%Y-%m-%d"])
     options: list[Callable[..., Any]] = [
@@ -158,6 +224,9 @@ def _ingest_files(
     symbol_from_name: str | None = None,
     name: str | None = None,
     venue: str | None = None,
+    timeframe: str | None = None,
+    time_zone: str | None = None,
+    session_date: str | None = None,
 ) -> None:
     from trademl.config import find_home
     from trademl.schema import RAW
@@ -178,6 +247,9 @@ def _ingest_files(
         symbol_from_name=symbol_from_name,
         date_format=date_format,
         venue=venue,
+        timeframe=timeframe,
+        time_zone=time_zone,
+        session_date=session_date,
         progress=_show_progress,
     )
     _show(report, as_json)

@@ -79,6 +79,7 @@ COMMANDS: dict[str, LazyCommand] = {
     "shadow": LazyCommand("trademl.cli.shadow:shadow", "Score sessions with a challenger, beside the champion."),
     "score": LazyCommand("trademl.cli.score:score", "Score a date with a trained model: predictions and a report."),
     "traders": LazyCommand("trademl.cli.traders:traders", "Rank wallets by skill; score them with a trained stack."),
+    "events": LazyCommand("trademl.cli.events:events", "Touches of price levels: features, heads, neighbours, scores."),
     "universe": LazyCommand("trademl.cli.universe:universe", "Choose the symbols that may be traded on a date."),
     "portfolio": LazyCommand("trademl.cli.portfolio:portfolio", "Turn predictions into target weights, with costs."),
     "trade": LazyCommand("trademl.cli.trade:trade", "Plan, send and follow orders; reconcile; halt and resume."),
@@ -90,12 +91,14 @@ COMMANDS: dict[str, LazyCommand] = {
 """Every command, in the order of ``trademl --help``."""
 
 EXTRA_OF: dict[str, str] = {
+    "aiohttp": "events",
     "alpaca": "sources",
     "catboost": "train",
     "clarabel": "portfolio",
     "cvxpy": "portfolio",
     "dbt": "train",
     "exchange_calendars": "train",
+    "faiss": "events",
     "jinja2": "train",
     "joblib": "train",
     "lightgbm": "train",

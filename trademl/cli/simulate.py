@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 COMMANDS: dict[str, LazyCommand] = {
     "traders": LazyCommand("trademl.cli.simulate_traders:traders", "Write simulated wallets as source files."),
+    "intraday": LazyCommand("trademl.cli.simulate_intraday:intraday", "Write simulated bars of minutes as files."),
 }
 """What else can be simulated; without a command it is the market."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from trademl.cli.stacker import stacker
+from trademl.cli.train_events import events
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -98,6 +99,7 @@ def train() -> None:
 
 
 train.add_command(stacker)
+train.add_command(events)
 
 
 @train.command()

@@ -188,21 +188,35 @@ def write_object(con: duckdb.DuckDBPyConnection, layout: Layout, select: str) ->
 
 
 def read_coverage(con: duckdb.DuckDBPyConnection, contents: Contents) -> tuple[date | None, dict[str, Any]]:
-    """Return the last session with data and, per dataset, its grade: what a reader must know before using it."""
-    needed = {"dataset", "date", "status", "present", "coverage_ratio", "reasons"}
-    if "silver.coverage" in contents.tables and needed <= set(contents.tables["silver.coverage"][0]):
-        rows = con.execute(
-            "select dataset, date, status, coverage_ratio, reasons::varchar from warehouse.silver.coverage "
-            "where present > 0 qualify row_number() over (partition by dataset order by date desc) = 1 order by dataset"
-        ).fetchall()
-        grades = {
-            dataset: {"date": day.isoformat(), "status": status, "coverage_ratio": ratio, "reasons": reasons}
-            for dataset, day, status, ratio, reasons in rows
-        }
-        return max((row[1] for row in rows), default=None), grades
-    if "silver.equity_bars" in contents.tables:
-        return con.execute("select max(date) from warehouse.silver.equity_bars").fetchall()[0][0], {}
-    return None, {}
+    """Return the last session with data and, per dataset, its grade: what a reader must know before using it.
+
+    The session is that of the daily bars; in a home without any, of the bars of minutes.
+    """
+    found: list[tuple[date | None, dict[str, Any]]] = []
+    for table in _COVERAGE_TABLES:
+        columns = contents.tables.get(table, ({}, ()))[0]
+        if set(columns) >= _COVERAGE_COLUMNS:
+            found.append(_grades(con, table))
+    last = next((day for day, _ in found if day is not None), None)
+    if last is None and not found and "silver.equity_bars" in contents.tables:
+        last = con.execute("select max(date) from warehouse.silver.equity_bars").fetchall()[0][0]
+    return last, {name: grade for _, grades in found for name, grade in grades.items()}
+
+
+_COVERAGE_TABLES = ("silver.coverage", "silver.event_coverage")
+_COVERAGE_COLUMNS = {"dataset", "date", "status", "present", "coverage_ratio", "reasons"}
+
+
+def _grades(con: duckdb.DuckDBPyConnection, table: str) -> tuple[date | None, dict[str, Any]]:
+    rows = con.execute(
+        f"select dataset, date, status, coverage_ratio, reasons::varchar from warehouse.{table} "
+        "where present > 0 qualify row_number() over (partition by dataset order by date desc) = 1 order by dataset"
+    ).fetchall()
+    grades = {
+        dataset: {"date": day.isoformat(), "status": status, "coverage_ratio": ratio, "reasons": reasons}
+        for dataset, day, status, ratio, reasons in rows
+    }
+    return max((row[1] for row in rows), default=None), grades
 
 
 def view_columns(columns: Mapping[str, str]) -> str:

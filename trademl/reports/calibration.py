@@ -153,6 +153,8 @@ def uncalibrated(
     """
     if config.get("task") == "top_bottom":
         return sigmoid(score), "the model's own probability of the top class"
+    if config.get("task") == "binary":
+        return sigmoid(score), "the model's own probability of the event"
     if config.get("task") == "three_class":
         return np.clip(0.5 + 0.5 * score, 0.0, 1.0), "one half plus half the expected class"
     if config.get("target") == "rank":

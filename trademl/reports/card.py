@@ -149,7 +149,11 @@ def _head(card: Card) -> list[str]:
     violations = sum(int(row["violations"]) for row in card.audit)
     position = f"champion of {run.sleeve}" if card.reigns else f"not the champion of {run.sleeve}"
     model = config.get("model", {}).get("kind", "unknown")
-    aims = {"top_bottom": "top against bottom", "three_class": "which barrier is met first"}
+    aims = {
+        "top_bottom": "top against bottom",
+        "three_class": "which barrier is met first",
+        "binary": "whether it happens",
+    }
     aim = aims.get(str(config.get("task")), f"{config.get('target', 'unknown')} target")
     named = ", ".join(name for name, _, _ in card.importances[:_FEATURES])
     more = ", ..." if len(card.importances) > _FEATURES else ""

@@ -16,7 +16,7 @@ from trademl.models.base import ModelConfig
 from trademl.models.base import Task as ModelTask
 from trademl.models.registry import ModelField
 
-Task = Literal["regression", "top_bottom", "three_class"]
+Task = Literal["regression", "top_bottom", "three_class", "binary"]
 Target = Literal["raw", "demeaned", "rank"]
 Weight = Literal["sample_weight", "time_decay_weight", "uniqueness_weight", "none"]
 Regime = Literal["low", "mid", "high"]
@@ -27,6 +27,7 @@ MODEL_TASKS: dict[Task, ModelTask] = {
     "regression": "regression",
     "top_bottom": "binary",
     "three_class": "three_class",
+    "binary": "binary",
 }
 """Task of a run -> task of its model."""
 
@@ -78,7 +79,7 @@ class TrainingConfig(Section):
         regime: fit on rows of these volatility regimes only; every row is predicted all the same. Empty is all.
         task: ``regression`` on the target; ``top_bottom``: class 1 the top ``tail_fraction`` of each date, class 0
             the bottom one, the middle left out of the fit; ``three_class``: which barrier a triple-barrier label met
-            first, 1 the profit, -1 the stop, 0 neither.
+            first, 1 the profit, -1 the stop, 0 neither; ``binary``: whether a label of 0 and 1 is 1.
         target: of a regression: the label's value, less its mean over the date's cross-section, or its average-tie rank
             there, centred, in (-0.5, 0.5).
         weight: the column of sample weights.
@@ -175,6 +176,9 @@ class SleeveTables:
             the bars as they landed, and ``marts.run_returns`` has the run's portfolios.
         bounds: what no honest feature of the sleeve does.
         ingest: what `trademl ingest` calls its data, where that is not the sleeve's name.
+        features_joined: the training table has no feature columns: they are read from ``features_table``, which has one
+            row per entity and ``features_date``.
+        sessions_of: sessions that a label looks ahead, by its name.
     """
 
     name: str
@@ -190,6 +194,8 @@ class SleeveTables:
     daily_bars: bool = True
     bounds: Bounds = field(default_factory=Bounds)
     ingest: str = ""
+    features_joined: bool = False
+    sessions_of: Callable[[str], int] = field(default_factory=lambda: horizon_of)
 
     @property
     def landing(self) -> str:

@@ -46,7 +46,7 @@ def audit_training_data(
         sources={
             column.name: (column.table, column.column)
             for column in data.columns
-            if column.table != sleeve.features_table
+            if column.table != sleeve.features_table or sleeve.features_joined
         },
         bounds=sleeve.bounds,
         now=now,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from trademl.config.feature_sets import FeatureSet
 from trademl.errors import ConfigError, DataGateError
 from trademl.lake.names import identifier, qualified, quoted
-from trademl.training.config import REGIMES, SleeveTables, TrainingConfig, horizon_of
+from trademl.training.config import REGIMES, SleeveTables, TrainingConfig
 from trademl.training.feature_columns import FeatureColumn, choose_columns, other_tables, require_rows
 from trademl.validation.spans import LabelSpans
 
@@ -73,7 +73,8 @@ def resolve_label(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, config: 
     """Return the configuration's label after checking that the training table has it.
 
     Raises:
-        ConfigError: it has not, and the message lists what there is; or the task needs barriers and it has none.
+        ConfigError: it has not, and the message lists what there is; or the task needs barriers and it has none, or
+            needs labels of 0 and 1.
         DataGateError: the table is empty.
     """
     label = sleeve.label_name(config)
@@ -92,6 +93,8 @@ def resolve_label(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, config: 
 
 
 def _check_outcomes(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, config: TrainingConfig, label: str) -> None:
+    if config.task == "binary":
+        _check_binary(con, sleeve, label)
     if config.task != "three_class":
         return
     met = con.execute(
@@ -102,6 +105,19 @@ def _check_outcomes(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, config
         raise ConfigError(
             f"`task=three_class` with the label {label!r}, which has no barriers to meet",
             remedy=f"use --label {barriers[0] if barriers else 'tb'}, or --task regression",
+        )
+
+
+def _check_binary(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, label: str) -> None:
+    other = con.execute(
+        f"select count(*), min(value), max(value) from {sleeve.training} where label = ? and value not in (0, 1)",
+        [label],
+    ).fetchall()[0]
+    if other[0]:
+        raise ConfigError(
+            f"`task=binary` with the label {label!r}, of which {other[0]} values from {other[1]:g} to {other[2]:g} are "
+            "neither 0 nor 1",
+            remedy="use --task regression, or a label of events that happen or do not",
         )
 
 
@@ -170,7 +186,8 @@ def load_training(
     columns = {name: np.empty(n_rows, dtype=kind) for name, kind in _KEYS.items()}
     at = 0
     for year, _ in years:
-        at = _fill(con, _year_sql(sleeve, config, label, excluded, features, entities, year), names, X, columns, at)
+        sql = _year_sql(sleeve, config, label, excluded, features, year)
+        at = _fill(con, sql, entities, names, X, columns, at)
     if at != n_rows:
         require_rows(con, sleeve, features, chosen)
         raise DataGateError(
@@ -205,7 +222,7 @@ def load_training(
         regime=columns["regime"],
         feature_names=names,
         label=label,
-        horizon=horizon_of(label),
+        horizon=sleeve.sessions_of(label),
         data_hash=_hash(label, names, entities, X, columns, fitted),
         columns=features,
     )
@@ -266,7 +283,6 @@ def _year_sql(
     label: str,
     excluded: Sequence[date],
     columns: Sequence[FeatureColumn],
-    entities: Sequence[str],
     year: int,
 ) -> str:
     entity = identifier(sleeve.entity)
@@ -282,7 +298,6 @@ def _year_sql(
     features = ", ".join(f"{alias[column.table]}.{identifier(column.column)}" for column in columns)
     weight = "1.0::double" if config.weight == "none" else f"samples.{identifier(config.weight)}"
     regimes = " ".join(f"when {quoted(name)} then {code}" for code, name in enumerate(REGIMES))
-    listed = ", ".join(quoted(name) for name in entities)
     return f"""
         with samples as (
             select * from {sleeve.training}
@@ -309,7 +324,7 @@ def _year_sql(
             )
         ),
 
-        codes as (select unnest([{listed}]) as name, generate_subscripts([{listed}], 1) - 1 as code)
+        codes as (select unnest($entities) as name, generate_subscripts($entities, 1) - 1 as code)
 
         select
             samples.date,
@@ -341,6 +356,7 @@ _TARGETS: dict[str, str] = {
     "three_class": "case outcome "
     + " ".join(f"when {quoted(name)} then {code}.0" for name, code in OUTCOMES.items())
     + " end",
+    "binary": "value",
 }
 
 
@@ -351,13 +367,15 @@ def _target_kind(config: TrainingConfig) -> str:
 def _fill(
     con: duckdb.DuckDBPyConnection,
     sql: str,
+    entities: Sequence[str],
     names: Sequence[str],
     X: NDArray[np.float32],
     columns: dict[str, NDArray[np.generic]],
     at: int,
 ) -> int:
     """Copy the rows of ``sql`` to position ``at`` and onwards; return the position after them."""
-    for batch in con.sql(sql).to_arrow_reader(_BATCH_ROWS):
+    # A sleeve may have a hundred thousand entities: as literals of the statement they take seconds to parse.
+    for batch in con.sql(sql, params={"entities": list(entities)}).to_arrow_reader(_BATCH_ROWS):
         stop = at + batch.num_rows
         if stop > len(X):
             raise DataGateError(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from trademl.artifacts.run_folder import RunFolder
 from trademl.errors import ModelError
+from trademl.training import binary
 from trademl.training.config import REGIMES, Task
 from trademl.training.cross_validate import CrossValidation, SplitResult
 from trademl.training.dataset import TrainingData
@@ -24,6 +25,9 @@ from trademl.validation.metrics import DailyIC, direction_accuracy, information_
 from trademl.validation.signal_profile import DecayPoint, QuantileMean, quantile_means, rank_ic_decay
 
 Metrics = dict[str, float]
+
+LOG_ODDS: frozenset[Task] = frozenset({"top_bottom", "binary"})
+"""Tasks whose score is the log-odds of class 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +61,7 @@ class Evaluation:
         named = ["ic", "rank_ic", "rank_icir", "rank_ic_t", "rmse", "mae", "r2", "direction_accuracy"]
         if self.classes:
             named += ["accuracy", "majority", "macro_f1"]
+        named += [name for name in binary.HEADLINE if name in self.summary]
         found = {name: self.summary[name]["mean"] for name in named}
         return {**found, "rank_ic_std_over_paths": self.summary["rank_ic"]["std"]}
 
@@ -74,6 +79,8 @@ def evaluate(data: TrainingData, validated: CrossValidation, task: Task) -> Eval
         if task != "regression":
             classes.append(_classes(data, validated, number, task))
             path |= {name: getattr(classes[-1], name) for name in ("accuracy", "majority", "macro_f1")}
+        if task == "binary":
+            path |= binary.judge_path(data, scores, validated.split_of[number]).to_dict()
         paths.append(path)
     score = validated.mean_score
     decay = rank_ic_decay(score, data.value, data.spans.start, data.spans.entity, overlap=max(data.horizon - 1, 0))
@@ -163,8 +170,8 @@ def _correlations(series: DailyIC, horizon: int) -> Metrics:
 
 
 def _errors(scores: NDArray[np.float64], target: NDArray[np.float64], task: Task) -> Metrics:
-    predicted = probability(scores) if task == "top_bottom" else scores
-    centre = 0.5 if task == "top_bottom" else 0.0
+    predicted = probability(scores) if task in LOG_ODDS else scores
+    centre = 0.5 if task in LOG_ODDS else 0.0
     return {
         "rmse": rmse(predicted, target),
         "mae": mae(predicted, target),
@@ -179,7 +186,7 @@ def _classes(data: TrainingData, validated: CrossValidation, path: int, task: Ta
     scores = validated.scores[path]
     judged = np.isfinite(scores) & np.isfinite(data.target)
     actual = data.target[judged]
-    if task == "top_bottom":
+    if task in LOG_ODDS:
         # Log-odds of 0 are a tie, and go to the bottom.
         return classification((scores[judged] > 0).astype(np.float64), actual, (0, 1))
     if validated.probabilities is None:
@@ -194,6 +201,11 @@ def _split_metrics(data: TrainingData, validated: CrossValidation, result: Split
     path, rows = path[order], rows[order]
     scores = validated.scores[path, rows]
     series = information_coefficient(scores, data.value[rows], data.dates[rows])
+    own: Metrics = {}
+    if task == "binary":
+        member = (validated.split_of == result.split_id).any(axis=0)
+        rates = binary.known_rates(data, np.where(member, np.int16(0), np.int16(-1)))
+        own = binary.judge(scores, data.target[rows], rates[rows]).to_dict()
     return {
         "split_id": result.split_id,
         "test_folds": " ".join(map(str, result.test_groups)),
@@ -204,6 +216,7 @@ def _split_metrics(data: TrainingData, validated: CrossValidation, result: Split
         "seconds": result.seconds,
         **_correlations(series, data.horizon),
         **_errors(scores, data.target[rows], task),
+        **own,
     }
 
 

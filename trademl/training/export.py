@@ -23,7 +23,8 @@ from trademl.models.onnx_calibrator import PROBABILITY, append_calibrator
 from trademl.models.registry import list_models, model_class
 from trademl.models.runtime import INPUT, OUTPUT, open_graph
 from trademl.rng import stream
-from trademl.validation.calibration import PROBABILITY_RANGE, Calibrator, apply, from_dict
+from trademl.training.final import clip_of
+from trademl.validation.calibration import Calibrator, Clip, apply, from_dict
 
 _WRITABLE = 0o644
 _MADE_UP_ROWS = 4096
@@ -88,7 +89,8 @@ def export_run(folder: RunFolder, path: Path, *, calibrated: bool = False) -> Ex
             "when the run was trained",
             remedy=f"install the versions of its manifest: {manifest.versions.get(kind, 'see manifest.json')}",
         )
-    return _export(model, native, path, X, calibrator, golden_rows=len(X), moved=0.0)
+    clip = clip_of(str(manifest.config.get("task")))
+    return _export(model, native, path, X, calibrator, golden_rows=len(X), moved=0.0, clip=clip)
 
 
 def export_file(source: Path, path: Path) -> Exported:
@@ -108,7 +110,7 @@ def export_file(source: Path, path: Path) -> Exported:
     with tempfile.TemporaryDirectory(prefix="trademl-") as folder:
         native = Path(folder) / f"model{cls.suffix}"
         model.save(native)
-        return _export(model, native, path, rows, None, golden_rows=0, moved=moved)
+        return _export(model, native, path, rows, None, golden_rows=0, moved=moved, clip=clip_of(""))
 
 
 def file_kind(source: Path) -> str:
@@ -169,6 +171,7 @@ def _export(
     *,
     golden_rows: int,
     moved: float,
+    clip: Clip,
 ) -> Exported:
     with tempfile.TemporaryDirectory(prefix="trademl-") as folder:
         graph = Path(folder) / "model.onnx"
@@ -176,8 +179,8 @@ def _export(
         parity = prove_parity(type(model).native(native), graph, X, latency=True)
         if calibrator is not None:
             plain, graph = graph, Path(folder) / "calibrated.onnx"
-            append_calibrator(plain, calibrator, graph, clip=PROBABILITY_RANGE)
-            _prove_calibrated(graph, calibrator, X)
+            append_calibrator(plain, calibrator, graph, clip=clip)
+            _prove_calibrated(graph, calibrator, X, clip)
         session = open_graph(graph)
         outputs = tuple(output.name for output in session.get_outputs())
         write_atomic(path, graph.read_bytes(), _WRITABLE)
@@ -193,9 +196,9 @@ def _export(
     )
 
 
-def _prove_calibrated(graph: Path, calibrator: Calibrator, X: NDArray[np.float32]) -> None:
+def _prove_calibrated(graph: Path, calibrator: Calibrator, X: NDArray[np.float32], clip: Clip) -> None:
     score, likely = open_graph(graph).run([OUTPUT, PROBABILITY], {INPUT: X})
-    expected = apply(calibrator, score.reshape(-1).astype(np.float64), clip=PROBABILITY_RANGE)
+    expected = apply(calibrator, score.reshape(-1).astype(np.float64), clip=clip)
     if not _same(likely.reshape(-1), expected):
         wrong = int((likely.reshape(-1) != expected).sum())
         raise ParityError(

@@ -89,7 +89,7 @@ def other_tables(columns: Sequence[FeatureColumn], sleeve: SleeveTables) -> dict
     """Return the columns that the training table does not have, by the feature table that has them, in order."""
     found: dict[str, list[FeatureColumn]] = {}
     for column in columns:
-        if column.table != sleeve.features_table:
+        if column.table != sleeve.features_table or sleeve.features_joined:
             found.setdefault(column.table, []).append(column)
     return found
 
@@ -136,6 +136,8 @@ def _named(sleeve: SleeveTables, chosen: Sequence[tuple[str, str]]) -> tuple[Fea
 
 
 def _core_columns(con: duckdb.DuckDBPyConnection, sleeve: SleeveTables) -> list[str]:
+    if sleeve.features_joined:
+        return _numbers(con, sleeve.features_table)
     present = {row[0] for row in con.execute(f"describe {sleeve.training}").fetchall()}
     return [name for name in _numbers(con, sleeve.features_table) if name in present]
 

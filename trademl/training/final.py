@@ -13,19 +13,23 @@ from trademl.config.home import Home
 from trademl.models.base import BaseModel
 from trademl.models.golden import write_golden
 from trademl.models.onnx import ParityReport, prove_parity
+from trademl.training.binary import forward_calibrated
 from trademl.training.config import REGIMES, SleeveTables, Task
 from trademl.training.cross_validate import CrossValidation
 from trademl.training.dataset import TrainingData
-from trademl.training.evaluate import probability
+from trademl.training.evaluate import LOG_ODDS, probability
 from trademl.training.feature_columns import FeatureColumn
 from trademl.validation.calibration import (
+    EVENT_RANGE,
     PROBABILITY_RANGE,
-    Knots,
+    Calibrator,
+    Clip,
     ReliabilityBins,
     apply,
     brier,
     ece,
     fit_isotonic,
+    fit_platt,
     log_loss,
     reliability_bins,
 )
@@ -36,6 +40,11 @@ PARITY_ROWS = 100_000
 
 GOLDEN_ROWS = 256
 CALIBRATION_BINS = 20
+
+_NOTES = (
+    "cross-fitted: each fold is judged by a calibrator fitted on the out-of-fold scores of the others",
+    "forward-fitted: each fold but the first is judged by a calibrator fitted on the scores of the folds before",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +59,11 @@ class FinalModel:
 class Calibration:
     """Probability that the label is positive, given the score.
 
-    ``bins`` and ``metrics`` are cross-fitted: each fold is judged by a calibrator that was fitted on the others.
+    ``bins`` and ``metrics`` are cross-fitted: each fold is judged by a calibrator that was fitted on the others; of the
+    task ``binary`` on the folds before, so that its first fold teaches and is not judged.
     """
 
-    knots: Knots
+    knots: Calibrator
     bins: ReliabilityBins
     metrics: dict[str, float]
 
@@ -90,15 +100,20 @@ def calibrate(
     score = validated.mean_score
     tested = np.flatnonzero(np.isfinite(score))
     rose = (data.value[tested] > 0).astype(np.float64)
-    knots = fit_isotonic(score[tested], rose)
+    knots = fit_calibrator(score[tested], rose, task)
     folder.add_json("checkpoints/calibrator.json", knots.to_dict())
-    predicted = probability(score) if task == "top_bottom" else score
+    predicted = probability(score) if task in LOG_ODDS else score
     residual = data.target - predicted
     known = tested[np.isfinite(residual[tested])]
     spread = fit_residual_std(score[known], residual[known], data.regime[known], regimes=REGIMES)
     folder.add_json("checkpoints/yhat_std.json", spread.to_dict())
-    likely = _cross_fitted(score[tested], rose, folds[tested])
-    base = _base_rate(rose, folds[tested])
+    if task == "binary":
+        likely, base = _forward_fitted(score[tested], rose, folds[tested], data.spans.start[tested])
+        judged = np.isfinite(likely)
+        tested, rose, likely, base = tested[judged], rose[judged], likely[judged], base[judged]
+    else:
+        likely = _cross_fitted(score[tested], rose, folds[tested])
+        base = _base_rate(rose, folds[tested])
     bins = reliability_bins(likely, rose, n_bins=CALIBRATION_BINS, strategy="quantile")
     metrics = {
         "rows": float(len(tested)),
@@ -113,7 +128,7 @@ def calibrate(
     folder.add_json(
         "metrics/calibration.json",
         {
-            "note": "cross-fitted: each fold is judged by a calibrator fitted on the out-of-fold scores of the others",
+            "note": _NOTES[task == "binary"],
             **metrics,
             "confidence": bins.confidence.tolist(),
             "accuracy": bins.accuracy.tolist(),
@@ -140,6 +155,35 @@ def _cross_fitted(
         knots = fit_isotonic(score[~held], rose[~held])
         likely[held] = apply(knots, score[held], clip=PROBABILITY_RANGE)
     return likely
+
+
+def _forward_fitted(
+    score: NDArray[np.float64], rose: NDArray[np.float64], folds: NDArray[np.int64], start: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return calibrated probability and base rate of each row as the folds before know them; NaN in the first fold."""
+    likely, base = np.full(len(score), np.nan), np.full(len(score), np.nan)
+    for held, before in forward_calibrated(start, folds):
+        fitted = fit_calibrator(score[before], rose[before], "binary")
+        likely[held] = apply(fitted, score[held], clip=EVENT_RANGE)
+        base[held] = rose[before].mean()
+    return likely, base
+
+
+def fit_calibrator(score: NDArray[np.float64], rose: NDArray[np.float64], task: Task) -> Calibrator:
+    """Return the function from score to probability that a task publishes.
+
+    Log-odds of the task ``binary`` are nearly calibrated and their events may be rare: Platt's sigmoid moves and
+    stretches them and keeps every order; where all outcomes are one class there is none, and the fit is isotonic, as
+    that of every other task is.
+    """
+    if task == "binary" and 0 < rose.mean() < 1:
+        return fit_platt(score, rose)
+    return fit_isotonic(score, rose)
+
+
+def clip_of(task: str) -> Clip:
+    """Return the range that published probabilities of a run's task stay in."""
+    return EVENT_RANGE if task == "binary" else PROBABILITY_RANGE
 
 
 def write_features(

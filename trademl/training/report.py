@@ -10,7 +10,7 @@ from trademl.artifacts.run_folder import RunFolder
 from trademl.training.config import TrainingConfig
 from trademl.training.dataset import TrainingData
 from trademl.training.evaluate import Evaluation
-from trademl.training.final import Calibration, FinalModel
+from trademl.training.final import Calibration, FinalModel, clip_of
 from trademl.training.gate import GateReport
 from trademl.validation.signal_profile import DecayPoint, QuantileMean
 
@@ -94,16 +94,19 @@ def write_card(
         aim = f"top against bottom {config.tail_fraction:.0%} of each date"
     if config.task == "three_class":
         aim = "which barrier is met first: 1 the profit, -1 the stop, 0 neither"
+    if config.task == "binary":
+        aim = "whether the label is 1"
     chosen = f" of {facts['feature_set']} ({facts['feature_set_sha256'][:16]})" if "feature_set" in facts else ""
     lags = max(data.horizon - 1, 0)
-    brier, base = calibration.metrics["brier"], calibration.metrics["brier_of_base_rate"]
+    # An event is an entity that is seen once.
+    named = "events" if folder.sleeve == "events" else "symbols"
     text = f"""# {folder.run_id}
 
 A {config.model.kind} model of the sleeve {folder.sleeve}: label `{data.label}` ({data.horizon} sessions), {aim}.
 
 | | |
 |---|---|
-| rows | {len(data):,} ({int(data.fitted.sum()):,} fitted), {len(data.entities)} symbols |
+| rows | {len(data):,} ({int(data.fitted.sum()):,} fitted), {len(data.entities)} {named} |
 | decisions | {data.dates[0]} to {data.dates[-1]} |
 | data | {gate.sessions} sessions: {grades}{excluded} |
 | validation | {made}, embargo {validation.embargo} sessions, purge {validation.purge}; leakage audit: 0 violations |
@@ -134,14 +137,11 @@ The score averaged over paths, against the label that starts some sessions later
 
 ## Probability
 
-P(label > 0) is an isotonic function of the score (checkpoints/calibrator.json), clipped to [0.01, 0.99]. Judged fold by
-fold with a calibrator fitted on the others, its Brier score is {brier:.5f} against {base:.5f} of the base rate, and its
-expected calibration error {calibration.metrics["ece"]:.5f}.
+{_probability(config, calibration)}
 
 ## Use
 
-Ranks symbols within one date. Scores are {_unit(config)}; compare them within a date, not
-between dates. A backtest of a signal says nothing about costs, capacity or the future.
+{_use(config, named)} A backtest of a signal says nothing about costs, capacity or the future.
 """
     folder.add_text("card.md", text)
 
@@ -224,6 +224,23 @@ Accuracy {accuracy:.4f}, where always saying the most frequent class has {majori
 {markdown(class_table([asdict(path) for path in evaluation.classes]))}
 
 """
+
+
+def _probability(config: TrainingConfig, calibration: Calibration) -> str:
+    brier, base = calibration.metrics["brier"], calibration.metrics["brier_of_base_rate"]
+    low, high = clip_of(config.task)
+    form, others = ("a sigmoid", "folds before") if config.task == "binary" else ("an isotonic function", "others")
+    return (
+        f"P(label > 0) is {form} of the score (checkpoints/calibrator.json), clipped to [{low:g}, {high:g}]. "
+        f"Judged fold by\nfold with a calibrator fitted on the {others}, its Brier score is {brier:.5f} against "
+        f"{base:.5f} of the base rate, and its\nexpected calibration error {calibration.metrics['ece']:.5f}."
+    )
+
+
+def _use(config: TrainingConfig, named: str) -> str:
+    if config.task == "binary":
+        return "Scores are log-odds that the label is 1; the calibrator above turns them into probabilities."
+    return f"Ranks {named} within one date. Scores are {_unit(config)}; compare them within a date, not\nbetween dates."
 
 
 def _unit(config: TrainingConfig) -> str:

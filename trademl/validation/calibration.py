@@ -21,6 +21,9 @@ Clip = tuple[float, float]
 PROBABILITY_RANGE: Clip = (0.01, 0.99)
 """Published probabilities stay inside it: no sample backs a certainty."""
 
+EVENT_RANGE: Clip = (0.001, 0.999)
+"""The same for events that may be rarer than one in a hundred: the heads of the task ``binary``."""
+
 
 @dataclass(frozen=True, eq=False)
 class Knots:

@@ -23,6 +23,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "sector": ("gics_sector",),
     "series": ("series_name",),
     "value": ("close",),
+    "ts": ("timestamp", "datetime", "time", "date"),
 }
 """Names tried in this order when a file has no column of the field's own name. Case, blanks and signs do not count."""
 
@@ -38,6 +39,7 @@ class Reading:
         date_format: a strptime format for dates that are not ISO 8601.
         calendar: the exchange calendar that dates are checked against.
         venue: how fills and account-days are written; None for every other dataset.
+        time_zone: the zone of times that do not say their own; None for datasets of days.
     """
 
     mapping: Mapping[str, str] = field(default_factory=dict)
@@ -46,6 +48,7 @@ class Reading:
     date_format: str | None = None
     calendar: str = "XNYS"
     venue: VenueMap | None = None
+    time_zone: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return the reading as plain JSON: it is part of a file's identity."""
@@ -59,6 +62,8 @@ class Reading:
         if self.venue is not None:
             digest = hashlib.sha256(self.venue.model_dump_json().encode()).hexdigest()
             told["venue"] = {"name": self.venue.venue, "sha256": digest}
+        if self.time_zone is not None:
+            told["time_zone"] = self.time_zone
         return told
 
 

@@ -15,7 +15,7 @@ KNOWN_AFTER_CLOSE = "interval 15 minute"
 
 MAY_BE_EMPTY = {"end_date", "name"}
 PRICES = ("open", "high", "low", "close")
-DATED = {"equity_bars", "series"}
+DATED = {"equity_bars", "series", "option_quotes"}
 """Datasets whose rows belong to one session of an exchange calendar."""
 
 _NULL_WORDS = r"(?i)\s*(null|nan|na|n/a|none|nat|-)?\s*"

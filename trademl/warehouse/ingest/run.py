@@ -19,11 +19,14 @@ from trademl.lake.layout import Layout, layout_of
 from trademl.schema import QUARANTINE_COLUMNS, RAW, RawDataset
 from trademl.warehouse.ingest.batch import QUARANTINE, ROWS, Batches, batch_name, commit, copy_rows, ingest_lock
 from trademl.warehouse.ingest.calendar import ensure_calendar, sessions
+from trademl.warehouse.ingest.chains import OPTION_QUOTES, resolve_chain_columns
 from trademl.warehouse.ingest.files import FileRefused, Inspected, SourceFile, expand, inspect
+from trademl.warehouse.ingest.intraday import INTRADAY_BARS, bar_minutes, check_time_zone
 from trademl.warehouse.ingest.mapping import Columns, Reading, check_reading, require_series_name, resolve
 from trademl.warehouse.ingest.report import FileReport, IngestReport
 from trademl.warehouse.ingest.rules import identifier, literal
 from trademl.warehouse.ingest.stage import create_staged, stage_file
+from trademl.warehouse.ingest.ticks import TICKS, check_session_date, resolve_tick_columns
 from trademl.warehouse.ingest.traders import TRADERS, resolve_trader_columns
 from trademl.warehouse.ingest.versions import CLOSE, Landing, check_known_at, create_news, decide, rows_sql
 
@@ -74,6 +77,9 @@ def ingest_files(
     symbol_from_name: str | None = None,
     date_format: str | None = None,
     venue: str | None = None,
+    timeframe: str | None = None,
+    time_zone: str | None = None,
+    session_date: str | None = None,
     now: Clock = utc_now,
     progress: Progress | None = None,
 ) -> IngestReport:
@@ -81,7 +87,8 @@ def ingest_files(
 
     Args:
         home: where lake/ lies.
-        dataset: equity_bars, membership, reference, series, trader_fills or trader_days.
+        dataset: equity_bars, membership, reference, series, trader_fills, trader_days, intraday_bars, trades, quotes,
+            book, option_quotes or events.
         paths: files, folders or globs; CSV (also gzipped) and parquet, taken in the order of their resolved paths.
         mapping: field -> source column, for columns of another name.
         source: a name for the vendor, kept on each row.
@@ -93,6 +100,9 @@ def ingest_files(
         symbol_from_name: a regular expression whose one group finds the symbol in a file's name.
         date_format: a strptime format for dates that are not ISO 8601.
         venue: the venue map of trader_fills and trader_days, see :mod:`trademl.config.venues`.
+        timeframe: how long an intraday bar is: ``1min``.
+        time_zone: of the times in files of intraday bars that do not say their own; None is UTC.
+        session_date: the session of a book whose file names do not tell it.
         now: the ingestion time.
         progress: told about each file.
 
@@ -105,8 +115,15 @@ def ingest_files(
         LockedError: another ingest is running.
     """
     constants = {**require_series_name(_dataset(dataset), name), **({"symbol": symbol} if symbol else {})}
+    constants |= _bar_length(dataset, timeframe) | _session_date(dataset, session_date)
     reading = Reading(
-        dict(mapping or {}), constants, symbol_from_name, date_format, calendar, _venue_map(home, dataset, venue)
+        dict(mapping or {}),
+        constants,
+        symbol_from_name,
+        date_format,
+        calendar,
+        _venue_map(home, dataset, venue),
+        None if time_zone is None else check_time_zone(time_zone),
     )
     return ingest_sources(
         home, dataset, expand(paths), reading, source=source, known_at=known_at, now=now, progress=progress
@@ -203,8 +220,7 @@ def _recognise(files: list[_File], dataset: RawDataset, reading: Reading, batche
         file.earlier = history.get((file.source.label, identity), {})
         try:
             file.inspected = inspect(file.source)
-            resolver = resolve if reading.venue is None else resolve_trader_columns
-            file.columns = resolver(file.inspected, dataset, reading)
+            file.columns = _resolver(dataset.name)(file.inspected, dataset, reading)
         except FileRefused as refusal:
             file.refuse(refusal)
             continue
@@ -368,6 +384,29 @@ def _venue_map(home: Home, dataset: str, venue: str | None) -> VenueMap | None:
     if venue is not None:
         raise IngestError(f"--venue {venue!r} is for traders, not for {dataset}", remedy="leave out --venue")
     return None
+
+
+def _bar_length(dataset: str, timeframe: str | None) -> dict[str, str]:
+    if dataset != INTRADAY_BARS:
+        return {}
+    return {"bar_minutes": str(bar_minutes(timeframe or "1min"))}
+
+
+def _session_date(dataset: str, given: str | None) -> dict[str, str]:
+    if given is None:
+        return {}
+    if dataset != "book":
+        raise IngestError(f"--session-date {given!r} is for a book, not for {dataset}", remedy="leave it out")
+    return {"date": check_session_date(given)}
+
+
+def _resolver(dataset: str) -> Callable[[Inspected, RawDataset, Reading], Columns]:
+    special = {
+        **dict.fromkeys(TRADERS, resolve_trader_columns),
+        **dict.fromkeys(TICKS, resolve_tick_columns),
+        OPTION_QUOTES: resolve_chain_columns,
+    }
+    return special.get(dataset, resolve)
 
 
 def _dataset(name: str) -> RawDataset:

@@ -9,10 +9,14 @@ import duckdb
 
 from trademl.errors import MissingExtra
 from trademl.schema import RawDataset
+from trademl.warehouse.ingest.chains import OPTION_QUOTES, judged_chain_sql
+from trademl.warehouse.ingest.events import EVENTS, judged_event_sql
 from trademl.warehouse.ingest.files import FileRefused, Inspected
+from trademl.warehouse.ingest.intraday import INTRADAY_BARS, judged_intraday_sql
 from trademl.warehouse.ingest.mapping import Columns, Reading
 from trademl.warehouse.ingest.records import Record, read_records
 from trademl.warehouse.ingest.rules import content_text, identifier, judged_sql, literal, row_json
+from trademl.warehouse.ingest.ticks import BOOK_ZONE, TICKS, judged_tick_sql
 from trademl.warehouse.ingest.traders import judged_trader_sql
 
 _CHUNK = 50_000
@@ -42,6 +46,15 @@ def stage_file(
         source, types = _source(con, dataset, file)
         if reading.venue is not None:
             sql = judged_trader_sql(dataset, file, columns, source, reading.venue)
+        elif dataset.name == INTRADAY_BARS:
+            sql = judged_intraday_sql(dataset, file, columns, types, source, reading.time_zone or "UTC")
+        elif dataset.name in TICKS:
+            zone = reading.time_zone or (BOOK_ZONE if dataset.name == "book" else "UTC")
+            sql = judged_tick_sql(dataset, file, columns, types, source, zone)
+        elif dataset.name == OPTION_QUOTES:
+            sql = judged_chain_sql(dataset, file, columns, source)
+        elif dataset.name == EVENTS:
+            sql = judged_event_sql(dataset, file, columns, source)
         else:
             sql = judged_sql(
                 dataset, file, columns, types, source, calendar=reading.calendar, date_format=reading.date_format

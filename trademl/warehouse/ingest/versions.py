@@ -13,6 +13,7 @@ import duckdb
 from trademl.errors import IngestError
 from trademl.schema import RawDataset
 from trademl.warehouse.ingest.rules import DATED, KNOWN_AFTER_CLOSE, content_text, identifier, literal
+from trademl.warehouse.ingest.ticks import TICKS
 
 CLOSE = "close"
 ASSUMPTIONS = {
@@ -22,16 +23,29 @@ ASSUMPTIONS = {
     "reference": "sector has no publication date: assumed always known, as of the file",
     "trader_fills": "public when filled",
     "trader_days": "public when the venue's day ends",
+    "intraday_bars": "public when the bar ends",
+    "trades": "public at its own time",
+    "quotes": "public at its own time",
+    "book": "public at its own time",
+    "option_quotes": "public 15 minutes after the session's close",
+    "events": "public at t1",
 }
 PUBLIC = {
     "membership": "least(cast(start_date as timestamp), ingested_at)",
     "reference": "timestamp '1970-01-01'",
     "trader_fills": "filled_at",
     "trader_days": "day_end_at",
+    "intraday_bars": "ts + to_minutes(cast(bar_minutes as bigint))",
+    "trades": "ts",
+    "quotes": "ts",
+    "book": "ts",
+    "events": "make_timestamp((ts_ns + 999) // 1000)",
 }
 """When a first value was public, as SQL; a dated row was when its session had closed."""
-TIMED = {"trader_fills": "filled_at", "trader_days": "day_end_at"}
-"""Datasets whose rows carry their own time: one before the latest of its address that has landed is a backfill."""
+TIMED = {"trader_fills": "filled_at", "trader_days": "day_end_at", "intraday_bars": "ts"} | dict.fromkeys(TICKS, "ts")
+"""Datasets whose rows carry their own time: one before the latest of its entity that has landed is a backfill."""
+ENTITIES = {"intraday_bars": "symbol || ' ' || cast(bar_minutes as integer)"}
+"""What has a time line of its own, as SQL, where that is not the first column of the key."""
 GIVEN = "known_at given with --known-at"
 
 
@@ -51,7 +65,7 @@ def decide(con: duckdb.DuckDBPyConnection, dataset: RawDataset, landed: list[str
     command; all other good rows are first. ``version`` counts the values of the key that this command adds.
     """
     key = ", ".join(identifier(name) for name in dataset.key)
-    entity = identifier(dataset.key[0])
+    entity = ENTITIES.get(dataset.name, identifier(dataset.key[0]))
     text = f"md5({content_text(dataset)})"
     if landed:
         con.execute(
@@ -121,14 +135,14 @@ def create_news(con: duckdb.DuckDBPyConnection, dataset: RawDataset, landing: La
         public_kinds = "('first', 'backfill')" if landing.known_at == CLOSE else "('first')"
         known = f"case when kind in {public_kinds} then {default} else ingested_at end"
         assumption = f"case when kind in {public_kinds} then {literal(ASSUMPTIONS[dataset.name])} end"
-    entity = identifier(dataset.key[0])
+    entity = ENTITIES.get(dataset.name, f"staged.{identifier(dataset.key[0])}")
     joined = "left join sessions using (date) " if dated else ""
     late = "date <= last_date" if dated else "false"
     if dated or dataset.name in TIMED:
-        joined += f"left join last_landed on last_landed.entity = staged.{entity}"
+        joined += f"left join last_landed on last_landed.entity = {entity}"
     if dataset.name in TIMED:
-        # Fills of one instant may come in two files; a day of an address comes once.
-        late = f"{TIMED[dataset.name]} {'<' if dataset.name == 'trader_fills' else '<='} last_date"
+        # Fills and ticks of one instant may come in two files; a day of an address comes once.
+        late = f"{TIMED[dataset.name]} {'<' if dataset.name in ('trader_fills', *TICKS) else '<='} last_date"
     con.execute(f"""
         create temp view news as
         with judged as (

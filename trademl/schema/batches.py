@@ -1,37 +1,6 @@
-"""Tables whose rows Python writes: raw datasets, predictions and evidence, with their column types and grains.
-
-dbt's ``sources.yml`` states the same columns for the warehouse; a test keeps the two equal. Types are DuckDB's; every
-timestamp is a naive UTC ``TIMESTAMP``.
-"""
+"""Predictions and evidence: tables that Python writes as immutable batches."""
 
 from dataclasses import dataclass
-
-LANDING_COLUMNS: dict[str, str] = {
-    "known_at": "TIMESTAMP",
-    "ingested_at": "TIMESTAMP",
-    "source": "VARCHAR",
-    "batch_id": "VARCHAR",
-    "file": "VARCHAR",
-    "line": "BIGINT",
-    "content_hash": "VARCHAR",
-    "assumption": "VARCHAR",
-}
-"""Columns that ingest adds to every raw row. ``assumption`` says what was assumed where ``known_at`` was not seen."""
-
-
-@dataclass(frozen=True)
-class RawDataset:
-    """A landed dataset: the columns a source file provides, and the key that a version history hangs on."""
-
-    name: str
-    key: tuple[str, ...]
-    columns: dict[str, str]
-    required: tuple[str, ...]
-    defaults: dict[str, float]
-
-    @property
-    def all_columns(self) -> dict[str, str]:
-        return {**self.columns, **LANDING_COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -44,111 +13,6 @@ class BatchTable:
     latest_by: str
 
 
-RAW: dict[str, RawDataset] = {
-    dataset.name: dataset
-    for dataset in (
-        RawDataset(
-            "equity_bars",
-            key=("symbol", "date"),
-            columns={
-                "symbol": "VARCHAR",
-                "date": "DATE",
-                "open": "DOUBLE",
-                "high": "DOUBLE",
-                "low": "DOUBLE",
-                "close": "DOUBLE",
-                "volume": "DOUBLE",
-                "dividend_amount": "DOUBLE",
-                "split_coefficient": "DOUBLE",
-            },
-            required=("symbol", "date", "open", "high", "low", "close", "volume"),
-            defaults={"dividend_amount": 0.0, "split_coefficient": 1.0},
-        ),
-        RawDataset(
-            "membership",
-            key=("symbol", "start_date"),
-            columns={"symbol": "VARCHAR", "start_date": "DATE", "end_date": "DATE"},
-            required=("symbol", "start_date", "end_date"),
-            defaults={},
-        ),
-        RawDataset(
-            "reference",
-            key=("symbol",),
-            columns={"symbol": "VARCHAR", "name": "VARCHAR", "sector": "VARCHAR"},
-            required=("symbol", "sector"),
-            defaults={},
-        ),
-        RawDataset(
-            "series",
-            key=("series", "date"),
-            columns={"series": "VARCHAR", "date": "DATE", "value": "DOUBLE"},
-            required=("date", "value"),
-            defaults={},
-        ),
-        RawDataset(
-            "trader_fills",
-            key=("address", "fill_id"),
-            columns={
-                "address": "VARCHAR",
-                "fill_id": "VARCHAR",
-                "coin": "VARCHAR",
-                "side": "VARCHAR",
-                "direction": "VARCHAR",
-                "position_side": "VARCHAR",
-                "venue": "VARCHAR",
-                "price": "DOUBLE",
-                "size": "DOUBLE",
-                "start_position": "DOUBLE",
-                "closed_pnl": "DOUBLE",
-                "fee": "DOUBLE",
-                "date": "DATE",
-                "filled_at": "TIMESTAMP",
-                "day_end_at": "TIMESTAMP",
-            },
-            required=("address", "coin", "side", "price", "size", "closed_pnl", "fee", "filled_at"),
-            defaults={},
-        ),
-        RawDataset(
-            "trader_days",
-            key=("address", "date"),
-            columns={
-                "address": "VARCHAR",
-                "venue": "VARCHAR",
-                "daily_pnl": "DOUBLE",
-                "fees": "DOUBLE",
-                "n_trades": "DOUBLE",
-                "win_rate": "DOUBLE",
-                "volume_usd": "DOUBLE",
-                "long_ratio": "DOUBLE",
-                "date": "DATE",
-                "day_end_at": "TIMESTAMP",
-            },
-            required=("address", "date", "daily_pnl", "n_trades"),
-            defaults={},
-        ),
-        RawDataset(
-            "calendar",
-            key=("calendar", "date"),
-            columns={"calendar": "VARCHAR", "date": "DATE", "open_at": "TIMESTAMP", "close_at": "TIMESTAMP"},
-            required=("calendar", "date", "open_at", "close_at"),
-            defaults={},
-        ),
-    )
-}
-
-QUARANTINE_COLUMNS: dict[str, str] = {
-    "dataset": "VARCHAR",
-    "file": "VARCHAR",
-    "line": "BIGINT",
-    "reason": "VARCHAR",
-    "detail": "VARCHAR",
-    "row": "VARCHAR",
-    "source": "VARCHAR",
-    "batch_id": "VARCHAR",
-    "ingested_at": "TIMESTAMP",
-}
-"""Rejected rows, kept whole: ``reason`` is a short code, ``detail`` a sentence, ``row`` the original values as JSON."""
-
 _SCORES = {
     "yhat": "DOUBLE",
     "yhat_std": "DOUBLE",
@@ -158,7 +22,50 @@ _SCORES = {
 }
 
 
-def _scores(name: str, entity: str) -> BatchTable:
+_VIEWPORT = {
+    "symbol": "VARCHAR",
+    "ts_ns": "BIGINT",
+    "level_id": "VARCHAR",
+    "level_kind_name": "VARCHAR",
+    "level_price": "DOUBLE",
+    "direction": "VARCHAR",
+    "distance": "DOUBLE",
+    "distance_signed": "DOUBLE",
+    "p_tradeable_2": "DOUBLE",
+    "p_break": "DOUBLE",
+    "p_bounce": "DOUBLE",
+    "strength_signed": "DOUBLE",
+    "strength_abs": "DOUBLE",
+    "t1": "DOUBLE",
+    "t2": "DOUBLE",
+    "t1_break": "DOUBLE",
+    "t1_bounce": "DOUBLE",
+    "t2_break": "DOUBLE",
+    "t2_bounce": "DOUBLE",
+    "retrieval_p_break": "DOUBLE",
+    "retrieval_p_bounce": "DOUBLE",
+    "retrieval_p_tradeable_2": "DOUBLE",
+    "retrieval_strength_signed_mean": "DOUBLE",
+    "retrieval_strength_abs_mean": "DOUBLE",
+    "retrieval_time_to_threshold_1_mean": "DOUBLE",
+    "retrieval_time_to_threshold_2_mean": "DOUBLE",
+    "retrieval_time_to_break_1_mean": "DOUBLE",
+    "retrieval_time_to_bounce_1_mean": "DOUBLE",
+    "retrieval_time_to_break_2_mean": "DOUBLE",
+    "retrieval_time_to_bounce_2_mean": "DOUBLE",
+    "retrieval_similarity": "DOUBLE",
+    "retrieval_entropy": "DOUBLE",
+    "utility_score": "DOUBLE",
+    "viewport_state": "VARCHAR",
+    "stage": "VARCHAR",
+    "pinned": "BOOLEAN",
+    "relevance": "DOUBLE",
+    "refused_by": "VARCHAR",
+}
+"""A target of a viewport: what ``preds.events`` has besides the scores that every sleeve has."""
+
+
+def _scores(name: str, entity: str, more: dict[str, str] | None = None) -> BatchTable:
     return BatchTable(
         f"preds.{name}",
         grain=(entity, "dt", "horizon", "model_id"),
@@ -169,6 +76,7 @@ def _scores(name: str, entity: str) -> BatchTable:
             "model_id": "VARCHAR",
             "label": "VARCHAR",
             **_SCORES,
+            **(more or {}),
         },
         latest_by="scored_at",
     )
@@ -179,7 +87,7 @@ BATCHES: dict[str, BatchTable] = {
     for table in (
         _scores("equities", "ticker"),
         _scores("traders", "address"),
-        _scores("events", "event_id"),
+        _scores("events", "event_id", _VIEWPORT),
         _scores("options", "ticker"),
         BatchTable(
             "preds.shadow",
