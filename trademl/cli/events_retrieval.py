@@ -39,7 +39,8 @@ _ablation = click.option(
     help="Neighbours that readers of the index ask for.",
 )
 @click.option("--until", type=_DATE, help="Leave out events of this session, YYYY-MM-DD, and later ones.")
-def index(stage: str, ablation: str, k_neighbors: int, until: datetime | None) -> None:
+@click.option("--exclude-not-green", is_flag=True, help="Leave sessions that fail the data gate out.")
+def index(stage: str, ablation: str, k_neighbors: int, until: datetime | None, exclude_not_green: bool) -> None:
     """Index every event whose outcome is known, by its scaled features.
 
     Writes models_artifacts/retrieval_index_{stage}_{ablation}: parquet and JSON. The same snapshot gives the same
@@ -49,8 +50,17 @@ def index(stage: str, ablation: str, k_neighbors: int, until: datetime | None) -
     from trademl.sleeves.events.retrieval_run import build_index
 
     home = find_home()
-    built = build_index(home, stage, ablation, k_neighbors=k_neighbors, until=until.date() if until else None)
+    built = build_index(
+        home,
+        stage,
+        ablation,
+        k_neighbors=k_neighbors,
+        until=until.date() if until else None,
+        exclude_not_green=exclude_not_green,
+    )
     click.echo(f"{built.rows:,} events of {built.first} to {built.last}, {built.features} features: {built.path}")
+    if built.not_green:
+        click.echo(f"{built.not_green:,} sessions failed the data gate; their events are left out")
     if built.unresolved:
         click.echo(f"{built.unresolved:,} events have no known outcome yet and are left out")
     click.echo('next: trademl events similar EVENT_ID, or trademl sql "select event_id from gold.events_features"')

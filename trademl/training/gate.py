@@ -61,11 +61,19 @@ class GateReport:
 
 
 def check_gate(
-    con: duckdb.DuckDBPyConnection, sleeve: SleeveTables, config: DataGateConfig, first: date, last: date
+    con: duckdb.DuckDBPyConnection,
+    sleeve: SleeveTables,
+    config: DataGateConfig,
+    first: date,
+    last: date,
+    *,
+    purpose: str = "train",
+    dates: str = "--start and --end",
 ) -> GateReport:
     """Grade the sessions ``first`` to ``last`` (both inclusive) and refuse when some do not pass.
 
-    Sessions before the first graded one and after the last do not count: nothing has landed for them.
+    Sessions before the first graded one and after the last do not count: nothing has landed for them. ``purpose`` and
+    ``dates`` are for the message: what is refused, and the options that choose the dates.
 
     Raises:
         DataGateError: sessions do not pass; names them, the limit and what to do.
@@ -99,14 +107,14 @@ def check_gate(
         return report
     if config.exclude_not_green:
         return GateReport(first, last, len(graded), counts, failures, tuple(failure.date for failure in failures))
-    raise DataGateError(_message(sleeve, config, report), remedy=_remedy(sleeve, report))
+    raise DataGateError(_message(sleeve, config, report, purpose), remedy=_remedy(sleeve, report, purpose, dates))
 
 
 def _amber_passes(config: DataGateConfig, counts: dict[str, int], sessions: int) -> bool:
     return config.require == "AMBER" or counts.get("AMBER", 0) <= config.max_amber_fraction * sessions
 
 
-def _message(sleeve: SleeveTables, config: DataGateConfig, report: GateReport) -> str:
+def _message(sleeve: SleeveTables, config: DataGateConfig, report: GateReport, purpose: str) -> str:
     by_status: dict[str, int] = {}
     for failure in report.failures:
         by_status[failure.status] = by_status.get(failure.status, 0) + 1
@@ -121,16 +129,16 @@ def _message(sleeve: SleeveTables, config: DataGateConfig, report: GateReport) -
     lines = "".join(f"\n    {failure}" for failure in worst[:_SHOWN]) + (f"\n    and {more} more" if more > 0 else "")
     tally = ", ".join(f"{count} {status}" for status, count in sorted(by_status.items()))
     return (
-        f"the data gate refuses to train {sleeve.name}: of {report.sessions} sessions from {report.first} to "
+        f"the data gate refuses to {purpose} {sleeve.name}: of {report.sessions} sessions from {report.first} to "
         f"{report.last}, {tally} in {sleeve.coverage_table} of {sleeve.coverage}; limit: {limit}{lines}"
     )
 
 
-def _remedy(sleeve: SleeveTables, report: GateReport) -> str:
-    dates = [failure.date for failure in report.failures]
+def _remedy(sleeve: SleeveTables, report: GateReport, purpose: str, dates: str) -> str:
+    days = [failure.date for failure in report.failures]
     return (
-        f"land what is missing between {min(dates)} and {max(dates)} ({sleeve.landing}), then "
-        "`trademl build` and train again; or choose other dates with --start and --end; or leave these sessions out on "
+        f"land what is missing between {min(days)} and {max(days)} ({sleeve.landing}), then "
+        f"`trademl build` and {purpose} again; or choose other dates with {dates}; or leave these sessions out on "
         "purpose with --exclude-not-green"
     )
 

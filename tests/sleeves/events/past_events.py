@@ -1,7 +1,7 @@
 """Made-up events with every column that retrieval and sequences read, and a home that publishes them."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -76,9 +76,10 @@ def make_bars(events: pd.DataFrame, minutes: int = 400) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def publish(home: Home, events: pd.DataFrame, bars: pd.DataFrame | None = None) -> None:
-    """Make the warehouse of ``home`` from events and bars, and take a snapshot."""
+def publish(home: Home, events: pd.DataFrame, bars: pd.DataFrame | None = None, red: Sequence[date] = ()) -> None:
+    """Make the warehouse of ``home`` from events and bars, with sessions that are RED, and take a snapshot."""
     bars = make_bars(events.head(1)) if bars is None else bars
+    failing = ", ".join(f"date '{day}'" for day in red) or "null"
     features = [name for name in events.columns if name in FEATURES]
     identity = "event_id, ts_ns, date, symbol, bar_minutes, level_kind_name, direction"
     columns = ", ".join(f"cast({name} as float) as {name}" for name in features)
@@ -99,6 +100,12 @@ def publish(home: Home, events: pd.DataFrame, bars: pd.DataFrame | None = None) 
             "event_id",
         ),
         "silver.intraday_bars": ("select * from given_bars", "symbol,bar_minutes,ts"),
+        "silver.calendar": ("select distinct date from given_events", "date"),
+        "silver.event_coverage": (
+            "select distinct 'intraday_bars' as dataset, date, 0.5::double as coverage_ratio, 'half' as reasons, "
+            f"case when date in ({failing}) then 'RED' else 'GREEN' end as status from given_events",
+            "dataset,date",
+        ),
     }
     home.lake.mkdir(parents=True, exist_ok=True)
     home.warehouse.unlink(missing_ok=True)

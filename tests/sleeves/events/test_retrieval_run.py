@@ -42,6 +42,21 @@ def test_until_leaves_sessions_out(events_home: Home) -> None:
     assert built.last < until
 
 
+def test_sessions_that_lack_bars_refuse_the_index_or_stay_out(home: Home) -> None:
+    """Retrieval knows the past that training knows: a RED session refuses, or its events are left out on purpose."""
+    events = make_events(200)
+    red = events["date"].iloc[100]
+    publish(home, events, red=[red])
+    with pytest.raises(DataGateError, match=r"refuses to index events: of 10 sessions .* 1 RED") as refused:
+        build_index(home, "stage_b", "full", k_neighbors=5)
+    assert "--until" in str(refused.value.remedy)
+    assert not index_folder(home, "stage_b", "full").exists()
+    built = build_index(home, "stage_b", "full", k_neighbors=5, exclude_not_green=True)
+    assert (built.rows, built.not_green) == ((events["date"] != red).sum(), 1)
+    index = RetrievalIndex.load(built.path)
+    assert index.store.count(f"date = date '{red}'") == 0
+
+
 def test_similar_events_are_those_of_the_moment(events_home: Home) -> None:
     """Neighbours, numbers and scaling are those of events resolved before t1, with the same kind and direction."""
     build_index(events_home, "stage_b", "full", k_neighbors=8)
@@ -71,6 +86,7 @@ def test_the_configuration_says_how_to_search(events_home: Home) -> None:
     assert search_settings(events_home) == SearchSettings()
     path.write_text("exact_rows: 7\n")
     assert search_settings(events_home).exact_rows == 7
+    assert search_settings(events_home, threads=3) == SearchSettings(exact_rows=7, threads=3)
     path.write_text("exact_rows: none\n")
     with pytest.raises(ConfigError, match="exact_rows"):
         search_settings(events_home)

@@ -1,4 +1,4 @@
-"""silver.event_external: the latest version of each external event, in the columns of the computed ones."""
+"""silver.event_external: the first version of each external event, in the columns of the computed ones."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -43,14 +43,14 @@ def external(*rows: dict[str, Any]) -> list[dict[str, Any]]:
         return rows_of(con, "select * from built order by event_id")
 
 
-def test_the_latest_version_counts() -> None:
-    """A correction replaces what it corrects, by when each was known."""
+def test_the_first_version_counts() -> None:
+    """What was known later changes nothing of the past, whatever landed first."""
     rows = external(
-        {"outcome": "BREAK"},
         {"outcome": "BOUNCE", "known_at": datetime(2025, 1, 2)},
+        {"outcome": "BREAK", "ingested_at": datetime(2025, 1, 3)},
         {"event_id": "b", "outcome": None},
     )
-    assert [(row["event_id"], row["outcome"]) for row in rows] == [("a", "BOUNCE"), ("b", None)]
+    assert [(row["event_id"], row["outcome"]) for row in rows] == [("a", "BREAK"), ("b", None)]
 
 
 def test_the_kind_is_encoded_and_coverage_follows_the_values() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from trademl.artifacts.provenance import hash_json
 from trademl.config.home import Home
@@ -19,6 +21,9 @@ from trademl.sleeves.events.feature_columns import select_features
 from trademl.sleeves.events.names import check_ablation, check_stage
 from trademl.sleeves.events.retrieval import METADATA, RetrievalIndex, SearchSettings
 from trademl.sleeves.events.retrieval_summary import LABELS, RetrievalSummary
+from trademl.sleeves.events.train import EVENTS
+from trademl.training.config import DataGateConfig
+from trademl.training.gate import check_gate
 from trademl.warehouse.read import read_snapshot
 
 FEATURES = "gold.events_features"
@@ -33,6 +38,7 @@ class BuiltIndex:
     Attributes:
         path: its ``index.json``.
         rows: events held. unresolved: events whose outcome is not known yet, left out. features: columns of a vector.
+        not_green: sessions that failed the data gate, left out.
         first, last: sessions of the first and last event.
     """
 
@@ -42,6 +48,7 @@ class BuiltIndex:
     features: int
     first: date
     last: date
+    not_green: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +68,15 @@ class Similar:
     summary: RetrievalSummary
 
 
-def search_settings(home: Home) -> SearchSettings:
-    """Read configs/events/retrieval.yml of the home; without the file, the defaults.
+def search_settings(home: Home, threads: int | None = None) -> SearchSettings:
+    """Read configs/events/retrieval.yml of the home, with other ``threads`` if given; without the file, the defaults.
 
     Raises:
         ConfigError: a field is unknown or has a wrong value.
     """
     path = home.configs / CONFIG
-    return load_section(path, SearchSettings) if path.is_file() else SearchSettings()
+    settings = load_section(path, SearchSettings) if path.is_file() else SearchSettings()
+    return settings if threads is None else settings.model_copy(update={"threads": threads})
 
 
 def index_folder(home: Home, stage: str, ablation: str) -> Path:
@@ -87,6 +95,7 @@ def build_index(
     *,
     k_neighbors: int,
     until: date | None = None,
+    exclude_not_green: bool = False,
     settings: SearchSettings | None = None,
 ) -> BuiltIndex:
     """Index every event of the snapshot whose outcome is known; the same snapshot gives the same bytes.
@@ -96,10 +105,11 @@ def build_index(
         stage, ablation: choose the features.
         k_neighbors: how many neighbours whoever reads the index asks for.
         until: leave out events of this session and later ones.
+        exclude_not_green: leave out events of sessions that fail the data gate instead of refusing.
         settings: of the search; None means those of the home.
 
     Raises:
-        DataGateError: there is no resolved event.
+        DataGateError: there is no resolved event, or sessions lack bars.
         SnapshotError: no build has finished yet.
     """
     folder = index_folder(home, stage, ablation)
@@ -108,6 +118,9 @@ def build_index(
     with read_snapshot(home) as snapshot:
         chosen = feature_columns(snapshot, stage, ablation)
         events = read_events(snapshot, chosen, until)
+        left_out = _not_green(snapshot, events, exclude_not_green)
+        if left_out:
+            events = events.filter(pc.invert(pc.is_in(events.column("date"), pa.array(left_out, pa.date32()))))
         index = RetrievalIndex(chosen, METADATA, settings=settings or search_settings(home))
         index.stage, index.ablation, index.k_neighbors = stage, ablation, k_neighbors
         if not events.num_rows or not events.num_rows - events.column("resolved_at").null_count:
@@ -116,9 +129,14 @@ def build_index(
                 remedy="land intraday bars and run `trademl build`, or give a later --until",
             )
         index.fit(events)
-        about = {"as_of": str(snapshot.manifest.as_of), "until": str(until or ""), "build": snapshot.manifest.build_id}
+        about = {
+            "as_of": str(snapshot.manifest.as_of),
+            "until": str(until or ""),
+            "build": snapshot.manifest.build_id,
+            "excluded_dates": " ".join(map(str, left_out)),
+        }
         path = index.save(folder, data_hash=data_hash(snapshot.manifest), about=about)
-        built = BuiltIndex(path, index.rows, index.unresolved, len(chosen), *index.store.span())
+        built = BuiltIndex(path, index.rows, index.unresolved, len(chosen), *index.store.span(), len(left_out))
         index.close()
     return built
 
@@ -222,6 +240,16 @@ def read_event(snapshot: Snapshot, event_id: str, features: Sequence[str]) -> tu
     found = dict(zip(names, rows[0], strict=True))
     vector = [float("nan") if found[name] is None else found[name] for name in features]
     return vector, {name: found[name] for name in names if name not in features}
+
+
+def _not_green(snapshot: Snapshot, events: Any, exclude: bool) -> tuple[date, ...]:
+    """Return the sessions to leave out: training and retrieval know the same past."""
+    if not events.num_rows:
+        return ()
+    days = pc.min_max(events.column("date")).as_py()
+    gate = DataGateConfig(exclude_not_green=exclude)
+    report = check_gate(snapshot.con, EVENTS, gate, days["min"], days["max"], purpose="index", dates="--until")
+    return report.excluded
 
 
 def data_hash(manifest: Manifest) -> str:

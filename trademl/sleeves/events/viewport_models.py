@@ -12,8 +12,9 @@ from trademl.sleeves.events.bundle import TreeModelBundle
 from trademl.sleeves.events.ensemble import Ensemble
 from trademl.sleeves.events.heads import metadata_name
 from trademl.sleeves.events.names import STAGES
-from trademl.sleeves.events.retrieval import RetrievalIndex, SearchSettings
+from trademl.sleeves.events.retrieval import RetrievalIndex
 from trademl.sleeves.events.retrieval_files import INDEX
+from trademl.sleeves.events.retrieval_run import search_settings
 from trademl.sleeves.events.viewport import StageModel, StageName, ViewportModels
 from trademl.sleeves.events.viewport_config import ViewportConfig, ViewportPlaces, places
 from trademl.sleeves.events.viewport_retrieval import IndexedRetrieval
@@ -34,7 +35,7 @@ def load_models(
         home: where the models lie unless the environment says otherwise.
         config: which heads.
         environment: ``VIEWPORT_MODEL_DIR`` and ``VIEWPORT_RETRIEVAL_INDEX``.
-        threads: of the index; None means all cores.
+        threads: of the index; None means those of configs/events/retrieval.yml.
 
     Raises:
         ModelError, ArtifactError: a head or the index is missing, damaged or of another training.
@@ -42,7 +43,7 @@ def load_models(
     where = places(home, config, environment)
     notes: list[str] = []
     stages = load_stages(where, config, notes)
-    index = RetrievalIndex.load(where.index, settings=SearchSettings(threads=threads))
+    index = RetrievalIndex.load(where.index, settings=search_settings(home, threads))
     if index.ablation and index.ablation != config.ablation:
         notes.append(f"the retrieval index is of the ablation {index.ablation}, the heads are of {config.ablation}")
     if where.ensemble.is_file():

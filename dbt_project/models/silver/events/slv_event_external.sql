@@ -1,14 +1,14 @@
 {{ config(materialized='table') }}
 
 -- Events that somebody else found and measured, in the columns of gold.events_features and gold.events_labels: the
--- latest version of each. What a dataset does not bring is NULL.
+-- first version of each, for what was corrected later was not known then. What a dataset does not bring is NULL.
 with versions as (
     select
         *,
         row_number() over (
             partition by event_id
-            order by known_at desc, ingested_at desc, line desc
-        ) as version_from_latest
+            order by known_at, ingested_at, line
+        ) as version_from_first
     from {{ ref('brz_events__external') }}
 ),
 
@@ -125,7 +125,7 @@ typed as (
         date,
         known_at
     from versions
-    where version_from_latest = 1
+    where version_from_first = 1
 ),
 
 -- Its labels are known when the longest window of the sleeve is over, and the session with it.

@@ -42,8 +42,24 @@ placed as (
 -- Where a symbol's session has no bars, those made from its trades stand in.
 together as (
     select * from placed
-    union all by name
-    select * from {{ ref('slv_intraday_trade_bars') }}
+    union all
+    select
+        symbol,
+        source,
+        bar_minutes,
+        open,
+        high,
+        low,
+        close,
+        volume,
+        session_part,
+        minute_of_session,
+        date,
+        session_index,
+        ts,
+        ends_at,
+        known_at
+    from {{ ref('slv_intraday_trade_bars') }}
     where (symbol, date) not in (select (symbol, date) from placed)
 )
 
