@@ -24,10 +24,10 @@ import numpy as np
 
 from trademl.config.home import Home
 from trademl.rng import stream
-from trademl.sleeves.events.retrieval import RetrievalIndex, SearchSettings
-from trademl.sleeves.events.retrieval_batch import query_many
-from trademl.sleeves.events.retrieval_run import feature_columns, read_events
-from trademl.sleeves.events.retrieval_summary import LABELS, NUMBERS
+from trademl.sleeves.events.retrieval.batch import query_many
+from trademl.sleeves.events.retrieval.index import RetrievalIndex, SearchSettings
+from trademl.sleeves.events.retrieval.run import feature_columns, read_events
+from trademl.sleeves.events.retrieval.summary import LABELS, NUMBERS
 from trademl.warehouse.read import read_snapshot
 
 KINDS = ("PMH", "PML", "ORH", "ORL", "PDH", "PDL", "PDC", "SMA_200", "SMA_400", "ROUND", "STRIKE")

@@ -30,12 +30,12 @@ import psutil
 import pyarrow as pa
 
 from trademl.config.home import Home
-from trademl.sleeves.events.service_desk import Desk, open_desk
-from trademl.sleeves.events.service_requests import MAX_BODY
-from trademl.sleeves.events.viewport import score_viewport
-from trademl.sleeves.events.viewport_config import load_config
-from trademl.sleeves.events.viewport_document import TARGET_FIELDS
-from trademl.sleeves.events.viewport_models import load_models
+from trademl.sleeves.events.service.desk import Desk, open_desk
+from trademl.sleeves.events.service.requests import MAX_BODY
+from trademl.sleeves.events.viewport.config import load_config
+from trademl.sleeves.events.viewport.document import TARGET_FIELDS
+from trademl.sleeves.events.viewport.models import load_models
+from trademl.sleeves.events.viewport.score import score_viewport
 
 TARGETS = 20
 BAD_SHARE = 0.3

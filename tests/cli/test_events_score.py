@@ -12,10 +12,10 @@ from tests.sleeves.events.viewport_doubles import BAR_END, models, publish, targ
 from trademl.cli.main import main
 from trademl.config.home import Home
 from trademl.errors import ModelError
-from trademl.sleeves.events.ensemble import Ensemble
-from trademl.sleeves.events.service import Service
-from trademl.sleeves.events.viewport_config import load_config, places
-from trademl.sleeves.events.viewport_document import TARGET_FIELDS
+from trademl.sleeves.events.service.app import Service
+from trademl.sleeves.events.viewport.config import load_config, places
+from trademl.sleeves.events.viewport.document import TARGET_FIELDS
+from trademl.sleeves.events.viewport.ensemble import Ensemble
 from trademl.warehouse.read import read_snapshot
 
 
@@ -25,7 +25,7 @@ def levels(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
     rows = [target("PDH"), target("PDC", price=99.75)]
     publish(home, rows, [("SPY", BAR_END - timedelta(minutes=1)), ("SPY", BAR_END)])
     monkeypatch.setenv("TRADEML_HOME", str(home.root))
-    monkeypatch.setattr("trademl.sleeves.events.viewport_models.load_models", lambda *given, **named: models())
+    monkeypatch.setattr("trademl.sleeves.events.viewport.models.load_models", lambda *given, **named: models())
     return home
 
 
@@ -122,7 +122,7 @@ def test_ensemble_shows_its_evidence(levels: Home, monkeypatch: pytest.MonkeyPat
         told("tradeable_2: stage_a 1.000")
         return Ensemble({}, evidence), places(home, config, {})
 
-    monkeypatch.setattr("trademl.sleeves.events.ensemble_fit.fit_ensemble", fit)
+    monkeypatch.setattr("trademl.sleeves.events.viewport.ensemble_fit.fit_ensemble", fit)
     told = said("ensemble")
     assert "fitted on   2025-10-02 to 2025-12-03" in told
     assert "tradeable_2: 10 rows fitted, 5 judged" in told

@@ -19,7 +19,7 @@ def build(version: str) -> None:
     A version is never changed: built again from the same data it is only checked, from other data it is refused.
     """
     from trademl.config.home import find_home
-    from trademl.sleeves.events.versions import build_version
+    from trademl.sleeves.events.versions.build import build_version
 
     done = build_version(find_home(), version, progress=_show_progress)
     manifest = done.manifest
@@ -41,10 +41,10 @@ def list_versions(as_json: bool) -> None:
     """List the versions that are described or built, and which is production."""
     from trademl.config.home import find_home
     from trademl.errors import ArtifactError, ConfigError
-    from trademl.sleeves.events.curation import production_version
-    from trademl.sleeves.events.versions import built_versions
-    from trademl.sleeves.events.versions_config import read_version, version_names
-    from trademl.sleeves.events.versions_files import read_version_manifest
+    from trademl.sleeves.events.versions.build import built_versions
+    from trademl.sleeves.events.versions.config import read_version, version_names
+    from trademl.sleeves.events.versions.curation import production_version
+    from trademl.sleeves.events.versions.files import read_version_manifest
 
     home = find_home()
     production = production_version(home)
@@ -87,7 +87,7 @@ def validate(version: str, as_json: bool) -> None:
     """Check the files of VERSION against its manifest, and its rows against what they must be."""
     from trademl.config.home import find_home
     from trademl.errors import ArtifactError
-    from trademl.sleeves.events.versions_checks import validate_version
+    from trademl.sleeves.events.versions.checks import validate_version
 
     checks = validate_version(find_home(), version)
     if as_json:
@@ -116,7 +116,7 @@ def curate(version: str | None, override: str | None, rollback: bool, reason: st
     A refusal is recorded too and exits 3. The table follows with the next `trademl build`.
     """
     from trademl.config.home import find_home
-    from trademl.sleeves.events import curation
+    from trademl.sleeves.events.versions import curation
 
     home = find_home()
     if rollback:

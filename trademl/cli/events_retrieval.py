@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from trademl.sleeves.events.retrieval_run import Similar
-    from trademl.sleeves.events.retrieval_summary import RetrievalSummary
+    from trademl.sleeves.events.retrieval.run import Similar
+    from trademl.sleeves.events.retrieval.summary import RetrievalSummary
 
 _DATE = click.DateTime(["%Y-%m-%d"])
 _stage = click.option(
@@ -47,7 +47,7 @@ def index(stage: str, ablation: str, k_neighbors: int, until: datetime | None, e
     files.
     """
     from trademl.config.home import find_home
-    from trademl.sleeves.events.retrieval_run import build_index
+    from trademl.sleeves.events.retrieval.run import build_index
 
     home = find_home()
     built = build_index(
@@ -87,7 +87,7 @@ def similar(
 ) -> None:
     """Show the touches most like EVENT_ID among those resolved before its t1, and what they came to."""
     from trademl.config.home import find_home
-    from trademl.sleeves.events.retrieval_run import similar_events
+    from trademl.sleeves.events.retrieval.run import similar_events
 
     filter_on = [*([] if any_kind else ["level_kind_name"]), *([] if any_direction else ["direction"])]
     found = similar_events(find_home(), event_id, stage, ablation, k=k, filter_on=filter_on)

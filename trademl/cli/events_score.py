@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from trademl.sleeves.events.viewport_config import ViewportConfig
-    from trademl.sleeves.events.viewport_document import Viewport
+    from trademl.sleeves.events.viewport.config import ViewportConfig
+    from trademl.sleeves.events.viewport.document import Viewport
 
 _config = click.option(
     "--config",
@@ -47,10 +47,10 @@ def score(
     from trademl.config.home import find_home
     from trademl.lake.layout import layout_of
     from trademl.lake.snapshot import snapshot_batches
-    from trademl.sleeves.events.service_desk import open_desk
-    from trademl.sleeves.events.viewport_config import load_config
-    from trademl.sleeves.events.viewport_models import load_models
-    from trademl.sleeves.events.viewport_rows import write_viewport
+    from trademl.sleeves.events.service.desk import open_desk
+    from trademl.sleeves.events.viewport.config import load_config
+    from trademl.sleeves.events.viewport.models import load_models
+    from trademl.sleeves.events.viewport.rows import write_viewport
 
     home = find_home()
     moment = None if at is None else sql_utc(_instant(at))
@@ -76,8 +76,8 @@ def ensemble(config_path: Path | None) -> None:
     ensemble_{ablation}.json beside the heads: weights and evidence.
     """
     from trademl.config.home import find_home
-    from trademl.sleeves.events.ensemble_fit import fit_ensemble
-    from trademl.sleeves.events.viewport_config import load_config
+    from trademl.sleeves.events.viewport.config import load_config
+    from trademl.sleeves.events.viewport.ensemble_fit import fit_ensemble
 
     home = find_home()
     fitted, where = fit_ensemble(home, load_config(home, config_path), told=lambda line: click.echo(line, err=True))
@@ -100,10 +100,10 @@ def serve(host: str, port: int, record: bool, config_path: Path | None) -> None:
 
     from trademl.config.home import find_home
     from trademl.errors import ConfigError
-    from trademl.sleeves.events.service import Service, check_host
-    from trademl.sleeves.events.service_desk import open_desk
-    from trademl.sleeves.events.viewport_config import ENABLED_VARIABLE, load_config, scoring_enabled
-    from trademl.sleeves.events.viewport_models import load_models
+    from trademl.sleeves.events.service.app import Service, check_host
+    from trademl.sleeves.events.service.desk import open_desk
+    from trademl.sleeves.events.viewport.config import ENABLED_VARIABLE, load_config, scoring_enabled
+    from trademl.sleeves.events.viewport.models import load_models
 
     check_host(host)
     if not scoring_enabled():

@@ -7,10 +7,10 @@ import numpy as np
 
 from trademl.config.home import Home
 from trademl.sleeves.events.heads import model_dir, publish
-from trademl.sleeves.events.retrieval import RetrievalIndex
-from trademl.sleeves.events.retrieval_summary import LABELS
+from trademl.sleeves.events.retrieval.index import RetrievalIndex
+from trademl.sleeves.events.retrieval.summary import LABELS
 from trademl.sleeves.events.train import EventsResult
-from trademl.sleeves.events.viewport_config import ViewportConfig
+from trademl.sleeves.events.viewport.config import ViewportConfig
 from trademl.warehouse.read import read_snapshot
 
 CONFIG = ViewportConfig(horizons=(60,), k_neighbors=10)

@@ -12,10 +12,10 @@ import aiohttp
 
 from tests.sleeves.events.viewport_doubles import BAR_END, FixedStage, models, target, warehouse
 from trademl.config.home import Home
-from trademl.sleeves.events.service import Service
-from trademl.sleeves.events.service_desk import Desk
-from trademl.sleeves.events.viewport_config import ViewportConfig
-from trademl.sleeves.events.viewport_source import ViewportSource
+from trademl.sleeves.events.service.app import Service
+from trademl.sleeves.events.service.desk import Desk
+from trademl.sleeves.events.viewport.config import ViewportConfig
+from trademl.sleeves.events.viewport.source import ViewportSource
 
 BARS = [BAR_END + timedelta(minutes=at) for at in range(-1, 3)]
 

@@ -15,10 +15,10 @@ from trademl.config.home import Home
 from trademl.lake.layout import layout_of
 from trademl.lake.snapshot import take_snapshot
 from trademl.sleeves.events.bundle import TreePredictions
-from trademl.sleeves.events.ensemble import Ensemble, Pool
-from trademl.sleeves.events.retrieval_summary import NUMBERS, RetrievalSummary
-from trademl.sleeves.events.viewport import ViewportModels
-from trademl.sleeves.events.viewport_document import REACH, Moment
+from trademl.sleeves.events.retrieval.summary import NUMBERS, RetrievalSummary
+from trademl.sleeves.events.viewport.document import REACH, Moment
+from trademl.sleeves.events.viewport.ensemble import Ensemble, Pool
+from trademl.sleeves.events.viewport.score import ViewportModels
 
 DAY = date(2025, 12, 31)
 OPEN, CLOSE = datetime(2025, 12, 31, 14, 30), datetime(2025, 12, 31, 21, 0)

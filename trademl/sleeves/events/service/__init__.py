@@ -1,0 +1,1 @@
+"""A localhost HTTP and WebSocket service that scores viewports."""
