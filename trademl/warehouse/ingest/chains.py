@@ -6,9 +6,8 @@ used is decided where it is used. A row dated on a holiday, or after its contrac
 
 from trademl.schema import RawDataset
 from trademl.warehouse.ingest.files import Inspected
-from trademl.warehouse.ingest.mapping import Columns, Reading
-from trademl.warehouse.ingest.rules import KNOWN_AFTER_CLOSE, Rule
-from trademl.warehouse.ingest.ticks import (
+from trademl.warehouse.ingest.judging import (
+    BY_DATE,
     any_of,
     field_texts,
     first_rules,
@@ -16,8 +15,10 @@ from trademl.warehouse.ingest.ticks import (
     missing_sql,
     naming,
     number_sql,
-    resolve_provided,
 )
+from trademl.warehouse.ingest.mapping import Columns, Reading
+from trademl.warehouse.ingest.rules import KNOWN_AFTER_CLOSE, Rule
+from trademl.warehouse.ingest.ticks import resolve_provided
 
 OPTION_QUOTES = "option_quotes"
 
@@ -70,7 +71,7 @@ def judged_chain_sql(dataset: RawDataset, file: Inspected, columns: Columns, sou
             rf"case when regexp_full_match(t_{name}, '\d{{4}}-\d{{2}}-\d{{2}}{_ISO_TIME}') "
             f"then try_cast(left(t_{name}, 10) as date) end"
         )
-    return judged_select(dataset, file, source, texts, values, [], _rules(file, columns), timed=False)
+    return judged_select(dataset, file, source, texts, values, [], _rules(file, columns), dated=BY_DATE)
 
 
 def _rules(file: Inspected, columns: Columns) -> list[Rule]:

@@ -6,9 +6,9 @@ is the confirmation t1 in nanoseconds since 1970 (UTC): an event is known then, 
 
 from trademl.schema import EVENT_FEATURES, EVENT_LABELS, RawDataset
 from trademl.warehouse.ingest.files import Inspected
+from trademl.warehouse.ingest.judging import any_of, field_texts, first_rules, judged_select, naming, number_sql
 from trademl.warehouse.ingest.mapping import Columns
 from trademl.warehouse.ingest.rules import Rule, literal
-from trademl.warehouse.ingest.ticks import any_of, field_texts, first_rules, judged_select, naming, number_sql
 
 EVENTS = "events"
 KINDS = ("PMH", "PML", "ORH", "ORL", "PDH", "PDL", "PDC", "SMA_200", "SMA_400", "ROUND", "STRIKE")
@@ -42,7 +42,7 @@ def judged_event_sql(dataset: RawDataset, file: Inspected, columns: Columns, sou
         "then try_cast(left(t_date, 10) as date) end"
     )
     steps = ["case when v_ts_ns between 1 and 4102444800000000000 then make_timestamp(v_ts_ns // 1000) end as v_ts"]
-    return judged_select(dataset, file, source, texts, values, steps, _rules(file, columns), timed=True)
+    return judged_select(dataset, file, source, texts, values, steps, _rules(file, columns))
 
 
 def _rules(file: Inspected, columns: Columns) -> list[Rule]:

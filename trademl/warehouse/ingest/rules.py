@@ -18,8 +18,8 @@ PRICES = ("open", "high", "low", "close")
 DATED = {"equity_bars", "series", "option_quotes"}
 """Datasets whose rows belong to one session of an exchange calendar."""
 
-_NULL_WORDS = r"(?i)\s*(null|nan|na|n/a|none|nat|-)?\s*"
-_BLANKS = r"E' \t\r\n'"
+NULL_WORDS = r"(?i)\s*(null|nan|na|n/a|none|nat|-)?\s*"
+BLANKS = r"E' \t\r\n'"
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _NUMBERS = (*_INTEGERS, *(f"U{name}" for name in _INTEGERS), "DOUBLE", "FLOAT")
 _ISO_TIME = r"[T ]00:00(:00(\.0+)?)?( ?(Z|[+-]\d{2}(:?\d{2})?))?"
@@ -96,6 +96,17 @@ def row_json(file: Inspected) -> str:
     return f"cast(to_json({{{', '.join(parts)}}}) as varchar)"
 
 
+def repeated_header(file: Inspected, columns: Columns) -> list[Rule]:
+    """Return the rule for a header that comes again inside a text file; none for others."""
+    if file.kind != "csv" or not columns.position:
+        return []
+    same = " and ".join(
+        f"lower(trim(c{index}, {BLANKS})) = {literal(file.columns[index].lower())}"
+        for index in sorted(set(columns.position.values()))
+    )
+    return [Rule("repeated_header", f"({same})", "'the header line is repeated inside the file'")]
+
+
 def content_text(dataset: RawDataset, alias: str = "") -> str:
     """Return SQL for all the values of a row as one text; equal texts mean equal rows, NULLs included."""
     prefix = f"{alias}." if alias else ""
@@ -115,7 +126,7 @@ def _text(name: str, kind: str, columns: Columns, types: tuple[str, ...]) -> str
         return column
     text = f"cast({column} as varchar)"
     # Numbers and dates are trimmed only where they cannot be read as they are: trimming is slow.
-    return f"nullif(trim({text}, {_BLANKS}), '')" if kind == "VARCHAR" else text
+    return f"nullif(trim({text}, {BLANKS}), '')" if kind == "VARCHAR" else text
 
 
 def _value(
@@ -149,7 +160,7 @@ def _value(
 def _is_missing(text: str) -> str:
     """Return SQL that is true where a number or date is absent, or a word for that stands in its place."""
     # A pattern, because DuckDB turns `in (...)` into a join over all rows, where a CASE would hardly ever look.
-    return f"({text} is null or regexp_full_match(cast({text} as varchar), {literal(_NULL_WORDS)}))"
+    return f"({text} is null or regexp_full_match(cast({text} as varchar), {literal(NULL_WORDS)}))"
 
 
 def _missing(name: str, kind: str) -> str:
@@ -167,7 +178,7 @@ def _where_null(name: str, condition: str) -> str:
 
 
 def _date(text: str, date_format: str | None) -> str:
-    trimmed = f"trim({text}, {_BLANKS})"
+    trimmed = f"trim({text}, {BLANKS})"
     if date_format is not None:
         return f"cast(try_strptime({trimmed}, {literal(date_format)}) as date)"
     shapes = {
@@ -187,13 +198,7 @@ def _is_number(kind: str) -> bool:
 
 
 def _rules(dataset: RawDataset, file: Inspected, columns: Columns, calendar: str) -> list[Rule]:
-    rules = []
-    if file.kind == "csv" and columns.position:
-        same = " and ".join(
-            f"lower(trim(c{index}, {_BLANKS})) = {literal(file.columns[index].lower())}"
-            for index in columns.position.values()
-        )
-        rules.append(Rule("repeated_header", f"({same})", "'the header line is repeated inside the file'"))
+    rules = repeated_header(file, columns)
     needed = {
         name: _missing(name, kind)
         for name, kind in dataset.columns.items()
@@ -252,7 +257,8 @@ def _calendar_rules(calendar: str) -> list[Rule]:
     ]
 
 
-def _bar_rules() -> list[Rule]:
+def price_rules() -> list[Rule]:
+    """Return what the prices and the volume of any bar must obey."""
     low, high = "least(v_open, v_close)", "greatest(v_open, v_close)"
     shown = "'open ' || v_open || ', high ' || v_high || ', low ' || v_low || ', close ' || v_close"
     return [
@@ -264,6 +270,12 @@ def _bar_rules() -> list[Rule]:
         Rule("high_below_low", "(v_high < v_low)", f"{shown} || ': high is below low'"),
         Rule("outside_range", f"({low} < v_low or {high} > v_high)", f"{shown} || ': outside [low, high]'"),
         Rule("negative_volume", "(v_volume < 0)", "'volume is ' || v_volume"),
+    ]
+
+
+def _bar_rules() -> list[Rule]:
+    return [
+        *price_rules(),
         Rule("negative_dividend", "(v_dividend_amount < 0)", "'dividend_amount is ' || v_dividend_amount"),
         Rule(
             "bad_split",

@@ -14,9 +14,9 @@ from datetime import date
 from trademl.errors import ConfigError
 from trademl.schema import RawDataset
 from trademl.warehouse.ingest.files import FileRefused, Inspected
-from trademl.warehouse.ingest.intraday import AFTER_CLOSE, BEFORE_CLOSE
+from trademl.warehouse.ingest.judging import field_texts, first_rules, instant_sql, judged_select, number_sql
 from trademl.warehouse.ingest.mapping import Columns, Reading, column_of, resolve
-from trademl.warehouse.ingest.rules import Rule, literal, row_json
+from trademl.warehouse.ingest.rules import Rule, literal
 
 TICKS = ("trades", "quotes", "book")
 BOOK_ZONE = "America/New_York"
@@ -25,8 +25,6 @@ BOOK_NO_ORDERS = 9_999_999_999
 LARGEST_SIZE = 1e12
 """Largest size of a tick: sums of sizes stay exact."""
 
-_BLANKS = r"E' \t\r\n'"
-_MISSING = r"(?i)\s*(null|nan|na|n/a|none|nat|-)?\s*"
 _OWN_SYNONYMS = {
     "condition": ("condition", "sale_condition", "quote_condition", "conditions"),
     "bid": ("bid", "bid_price", "bidprice"),
@@ -161,129 +159,7 @@ def judged_tick_sql(
         values["suspicious"] = f"coalesce({values['suspicious']}, 0)"
     within = ", v_exchange" if "exchange" in dataset.columns else ""
     steps.append(f"row_number() over (partition by v_symbol, v_ts{within} order by line) as v_seq")
-    return judged_select(dataset, file, source, texts, values, steps, _rules(dataset, file, columns), timed=True)
-
-
-def field_texts(columns: Columns) -> dict[str, str]:
-    """Return SQL for each resolved field as trimmed text, NULL where it is blank."""
-    texts = {
-        name: f"nullif(trim(cast(c{index} as varchar), {_BLANKS}), '')" for name, index in columns.position.items()
-    }
-    return texts | {name: literal(value) for name, value in columns.constant.items()}
-
-
-def number_sql(name: str, texts: dict[str, str]) -> str:
-    """Return SQL for a field's finite number; NULL where it is absent or cannot be read."""
-    if name not in texts:
-        return "cast(null as double)"
-    # DuckDB reads 1_000 as a thousand; no vendor writes that on purpose.
-    number = f"try_cast(t_{name} as double)"
-    return f"case when isfinite({number}) and not contains(t_{name}, '_') then {number} end"
-
-
-def instant_sql(index: int, native: str, zone: str) -> str:
-    """Return SQL for a column's UTC instant in microseconds; a time without a zone of its own is in ``zone``."""
-    if native == "TIMESTAMP WITH TIME ZONE":
-        return f"timezone('UTC', c{index})"
-    if native.startswith("TIMESTAMP") or native == "DATETIME":
-        return f"timezone('UTC', timezone({literal(zone)}, cast(c{index} as timestamp)))"
-    text = f"trim(cast(c{index} as varchar), {_BLANKS})"
-    zoned = rf"regexp_full_match({text}, '.*\d{{2}}:\d{{2}}.*(Z|[+-]\d{{2}}(:?\d{{2}})?)')"
-    own = f"timezone('UTC', try_cast({text} as timestamptz))"
-    local = f"timezone('UTC', timezone({literal(zone)}, try_cast({text} as timestamp)))"
-    return f"case when {zoned} then {own} else {local} end"
-
-
-def judged_select(
-    dataset: RawDataset,
-    file: Inspected,
-    source: str,
-    texts: dict[str, str],
-    values: dict[str, str],
-    steps: list[str],
-    rules: list[Rule],
-    *,
-    timed: bool,
-) -> str:
-    """Return the SELECT that types and judges: texts, then values, then steps one after the other, then the rules.
-
-    ``timed``: the session is the one that the row's instant ``v_ts`` lies in; otherwise ``v_date`` is a value itself.
-    Either way ``s_close_at`` is the close of the session, NULL where there is none.
-    """
-    reason = " ".join(f"when {rule.when} then {literal(rule.reason)}" for rule in rules)
-    detail = " ".join(f"when {literal(rule.reason)} then {rule.detail}" for rule in rules)
-    chained, last = "", "typed"
-    for number, step in enumerate(steps):
-        chained += f"step_{number} as (select *, {step} from {last}),\n"
-        last = f"step_{number}"
-    if timed:
-        session = (
-            f"closes as (select date as s_date, close_at as s_close_at, close_at + {AFTER_CLOSE} as s_ends_at "
-            "from sessions),\n"
-            f"dated as (select {last}.*, closes.s_close_at, "
-            f"case when v_ts >= closes.s_close_at - {BEFORE_CLOSE} then closes.s_date end as v_date "
-            f"from {last} asof left join closes on {last}.v_ts < closes.s_ends_at)"
-        )
-    else:
-        session = (
-            f"dated as (select {last}.*, sessions.close_at as s_close_at "
-            f"from {last} left join sessions on sessions.date = {last}.v_date)"
-        )
-    return f"""
-with raw as ({source}),
-texts as (select *, {", ".join(f"{sql} as t_{name}" for name, sql in texts.items())} from raw),
-typed as (select *, {", ".join(f"{sql} as v_{name}" for name, sql in values.items())} from texts),
-{chained}{session},
-judged as (select dated.*, case {reason} end as reason from dated cross join instant)
-select
-    line, {", ".join(f'cast(v_{name} as {kind}) as "{name}"' for name, kind in dataset.columns.items())}, reason,
-    case reason {detail} end as detail,
-    case when reason is not null then {row_json(file)} end as "row"
-from judged cross join instant
-"""
-
-
-def first_rules(file: Inspected, columns: Columns, needed: tuple[str, ...], numbers: tuple[str, ...]) -> list[Rule]:
-    """Return the rules of every dataset: header again, required field empty, odd symbol, unreadable number."""
-    rules = []
-    if file.kind == "csv":
-        same = " and ".join(
-            f"lower(trim(c{index}, {_BLANKS})) = {literal(file.columns[index].lower())}"
-            for index in sorted(set(columns.position.values()))
-        )
-        rules.append(Rule("repeated_header", f"({same})", "'the header line is repeated inside the file'"))
-    absent = {name: missing_sql(name) for name in needed}
-    # NA and NAN are symbols of real companies.
-    absent["symbol"] = "t_symbol is null"
-    rules.append(Rule("missing_value", any_of(absent), naming(absent, " is empty")))
-    shown = "'symbol is ' || to_json(left(v_symbol, 60)) || ': it holds blanks or control characters, or is too long'"
-    rules.append(Rule("bad_symbol", r"(not regexp_full_match(v_symbol, '[^\s[:cntrl:]]{1,32}'))", shown))
-    given = [name for name in numbers if name in columns.position or name in columns.constant]
-    if given:
-        wrong = {name: f"try_cast(t_{name} as double) is null and not {missing_sql(name)}" for name in given}
-        infinite = {name: f"not isfinite(try_cast(t_{name} as double)) or contains(t_{name}, '_')" for name in given}
-        bad = {name: f"({wrong[name]}) or ({infinite[name]})" for name in given}
-        rules.append(Rule("wrong_type", any_of(bad), naming(bad, ", not a finite number", shown=True)))
-    return rules
-
-
-def missing_sql(name: str) -> str:
-    """Return SQL that is true where a field is absent, or a word for that stands in its place."""
-    return f"(t_{name} is null or regexp_full_match(t_{name}, {literal(_MISSING)}))"
-
-
-def any_of(conditions: dict[str, str]) -> str:
-    """Return SQL that is true where one of the conditions is; NULL counts as false."""
-    return "(" + " or ".join(f"coalesce({condition}, false)" for condition in conditions.values()) + ")"
-
-
-def naming(cases: dict[str, str], ending: str, *, shown: bool = False) -> str:
-    """Return SQL for a sentence about the first field whose condition holds."""
-    parts = []
-    for name, when in cases.items():
-        value = f" || ' is ' || to_json(left(t_{name}, 60))" if shown else ""
-        parts.append(f"when {when} then {literal(name)}{value} || {literal(ending)}")
-    return f"case {' '.join(parts)} end"
+    return judged_select(dataset, file, source, texts, values, steps, _rules(dataset, file, columns))
 
 
 def _rules(dataset: RawDataset, file: Inspected, columns: Columns) -> list[Rule]:

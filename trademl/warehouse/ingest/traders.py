@@ -7,16 +7,23 @@ day is the venue's own and is dated by the UTC date on which it ended, so that i
 from trademl.config.venues import VenueMap
 from trademl.schema import RawDataset
 from trademl.warehouse.ingest.files import FileRefused, Inspected
+from trademl.warehouse.ingest.judging import (
+    any_of,
+    field_texts,
+    judged_select,
+    missing_sql,
+    naming,
+    number_sql,
+)
 from trademl.warehouse.ingest.mapping import Columns, Reading, column_of, shown_columns
-from trademl.warehouse.ingest.rules import Rule, identifier, literal, row_json
+from trademl.warehouse.ingest.rules import Rule, literal, repeated_header
 
 TRADERS = ("trader_fills", "trader_days")
 LARGEST_USD = 1e9
 """Largest PnL, fee and traded value of one row, in dollars: sums of them stay exact."""
 
-_BLANKS = r"E' \t\r\n'"
-_MISSING = r"(?i)(null|nan|na|n/a|none|nat|-)?"
 _SHARES = ("win_rate", "long_ratio")
+_BY_DAY_END = "select *, cast(v_day_end_at - interval 1 microsecond as date) as v_date from {last}"
 
 
 def resolve_trader_columns(file: Inspected, dataset: RawDataset, reading: Reading) -> Columns:
@@ -57,48 +64,17 @@ def resolve_trader_columns(file: Inspected, dataset: RawDataset, reading: Readin
 
 def judged_trader_sql(dataset: RawDataset, file: Inspected, columns: Columns, source: str, venue: VenueMap) -> str:
     """Return a SELECT of the typed and judged rows of ``source``, in the shape of :func:`rules.judged_sql`."""
-    texts = {
-        name: f"nullif(trim(cast(c{index} as varchar), {_BLANKS}), '')" for name, index in columns.position.items()
-    }
+    texts = field_texts(columns)
     is_fill = dataset.name == "trader_fills"
     values = _fill_values(venue, texts) if is_fill else _day_values(venue, texts)
     steps = [*_fill_steps(venue), _day_end(venue)] if is_fill else [_day_end(venue)]
     rules = _rules(dataset, file, columns, texts)
-    reason = " ".join(f"when {rule.when} then {literal(rule.reason)}" for rule in rules)
-    detail = " ".join(f"when {literal(rule.reason)} then {rule.detail}" for rule in rules)
-    chained, last = "", "typed"
-    for number, step in enumerate(steps):
-        chained += f"step_{number} as (select *, {step} from {last}),\n"
-        last = f"step_{number}"
-    return f"""
-with raw as ({source}),
-texts as (select *, {", ".join(f"{sql} as t_{name}" for name, sql in texts.items())} from raw),
-typed as (select *, {", ".join(f"{sql} as v_{name}" for name, sql in values.items())} from texts),
-{chained}dated as (select *, cast(v_day_end_at - interval 1 microsecond as date) as d_date from {last}),
-judged as (select dated.*, case {reason} end as reason from dated cross join instant)
-select
-    line, {", ".join(f"{_final(name)} as {identifier(name)}" for name in dataset.columns)}, reason,
-    case reason {detail} end as detail,
-    case when reason is not null then {row_json(file)} end as "row"
-from judged cross join instant
-"""
-
-
-def _final(name: str) -> str:
-    return "d_date" if name == "date" else f"v_{name}"
+    return judged_select(dataset, file, source, texts, values, steps, rules, dated=_BY_DAY_END)
 
 
 def _venue(reading: Reading) -> VenueMap:
     assert reading.venue is not None, "a trader dataset is read with a venue"
     return reading.venue
-
-
-def _number(texts: dict[str, str], name: str) -> str:
-    """Return SQL for a field's finite number; NULL where it is absent or cannot be read."""
-    if name not in texts:
-        return "cast(null as double)"
-    number = f"try_cast(t_{name} as double)"
-    return f"case when isfinite({number}) and not contains(t_{name}, '_') then {number} end"
 
 
 def _text(texts: dict[str, str], name: str) -> str:
@@ -143,11 +119,11 @@ def _fill_values(venue: VenueMap, texts: dict[str, str]) -> dict[str, str]:
         "position_side": f"case when {direction} in {_listed(fills.long_directions)} then 'long' "
         f"when {direction} in {_listed(fills.short_directions)} then 'short' end",
         "venue": literal(venue.venue),
-        "price": _number(texts, "price"),
-        "size": _number(texts, "size"),
-        "start_position": _number(texts, "start_position"),
-        "closed_pnl": _number(texts, "closed_pnl"),
-        "charged": _number(texts, "fee"),
+        "price": number_sql("price", texts),
+        "size": number_sql("size", texts),
+        "start_position": number_sql("start_position", texts),
+        "closed_pnl": number_sql("closed_pnl", texts),
+        "charged": number_sql("fee", texts),
         "fee_token": f"upper({_text(texts, 'fee_token')})",
         "local_time": f"coalesce({', '.join([*local, 'cast(null as timestamp)'])})",
         "instant": f"coalesce({', '.join([*instants, 'cast(null as timestamp)'])})",
@@ -177,19 +153,19 @@ def _day_values(venue: VenueMap, texts: dict[str, str]) -> dict[str, str]:
         "then try_cast(left(t_date, 10) as date) end",
         *(f"cast(try_strptime(t_date, {literal(form)}) as date)" for form in venue.days.date_formats),
     ]
-    fees = _number(texts, "fees")
+    fees = number_sql("fees", texts)
     if "average_fee" in texts:
-        fees = f"coalesce({fees}, {_number(texts, 'average_fee')} * {_number(texts, 'n_trades')})"
-    pnl = _number(texts, "daily_pnl")
+        fees = f"coalesce({fees}, {number_sql('average_fee', texts)} * {number_sql('n_trades', texts)})"
+    pnl = number_sql("daily_pnl", texts)
     return {
         "address": f"lower({_text(texts, 'address')})",
         "venue": literal(venue.venue),
         "daily_pnl": f"{pnl} + coalesce({fees}, 0)" if venue.days.pnl == "net" else pnl,
         "fees": fees,
-        "n_trades": _number(texts, "n_trades"),
-        "win_rate": _number(texts, "win_rate"),
-        "volume_usd": _number(texts, "volume_usd"),
-        "long_ratio": _number(texts, "long_ratio"),
+        "n_trades": number_sql("n_trades", texts),
+        "win_rate": number_sql("win_rate", texts),
+        "volume_usd": number_sql("volume_usd", texts),
+        "long_ratio": number_sql("long_ratio", texts),
         "day": f"coalesce({', '.join(shapes)})",
     }
 
@@ -200,22 +176,16 @@ def _day_end(venue: VenueMap) -> str:
 
 
 def _rules(dataset: RawDataset, file: Inspected, columns: Columns, texts: dict[str, str]) -> list[Rule]:
-    rules = []
-    if file.kind == "csv":
-        same = " and ".join(
-            f"lower(trim(c{index}, {_BLANKS})) = {literal(file.columns[index].lower())}"
-            for index in sorted(set(columns.position.values()))
-        )
-        rules.append(Rule("repeated_header", f"({same})", "'the header line is repeated inside the file'"))
-    absent = {name: _absent(name) for name in dataset.required if name in texts}
-    rules.append(Rule("missing_value", _any(absent), _naming(absent, " is empty")))
+    rules = repeated_header(file, columns)
+    absent = {name: missing_sql(name) for name in dataset.required if name in texts}
+    rules.append(Rule("missing_value", any_of(absent), naming(absent, " is empty")))
     odd = r"not regexp_full_match(v_address, '[^\s[:cntrl:]]{1,128}')"
     shown = "'address is ' || to_json(left(v_address, 60)) || ': it holds blanks or control characters, or is too long'"
     rules.append(Rule("bad_address", f"({odd})", shown))
     numbers = [name for name in texts if name in (*_NUMBERS[dataset.name], "average_fee")]
-    values = {"fee": "v_charged", "average_fee": _number(texts, "average_fee")}
-    wrong = {name: f"{values.get(name, f'v_{name}')} is null and not {_absent(name)}" for name in numbers}
-    rules.append(Rule("wrong_type", _any(wrong), _naming(wrong, ", not a finite number", shown=True)))
+    values = {"fee": "v_charged", "average_fee": number_sql("average_fee", texts)}
+    wrong = {name: f"{values.get(name, f'v_{name}')} is null and not {missing_sql(name)}" for name in numbers}
+    rules.append(Rule("wrong_type", any_of(wrong), naming(wrong, ", not a finite number", shown=True)))
     return rules + (_fill_rules() if dataset.name == "trader_fills" else _day_rules())
 
 
@@ -245,7 +215,7 @@ def _fill_rules() -> list[Rule]:
             "(v_fee is null)",
             "'the fee is in ' || to_json(left(v_fee_token, 60)) || ', neither dollars nor the coin'",
         ),
-        Rule("too_large", _any(large), _naming(large, f" is beyond {LARGEST_USD:,.0f} dollars")),
+        Rule("too_large", any_of(large), naming(large, f" is beyond {LARGEST_USD:,.0f} dollars")),
         Rule(
             "future_date",
             "(v_filled_at > instant.now)",
@@ -267,9 +237,9 @@ def _day_rules() -> list[Rule]:
             "(v_n_trades < 0 or v_n_trades <> round(v_n_trades) or v_n_trades > 10000000)",
             "'n_trades is ' || v_n_trades || ', not a whole number from 0 to 10,000,000'",
         ),
-        Rule("bad_share", _any(shares), _naming(shares, " is not a share from 0 to 1")),
+        Rule("bad_share", any_of(shares), naming(shares, " is not a share from 0 to 1")),
         Rule("negative_volume", "(v_volume_usd < 0)", "'volume_usd is ' || v_volume_usd"),
-        Rule("too_large", _any(large), _naming(large, " is too large to be summed exactly")),
+        Rule("too_large", any_of(large), naming(large, " is too large to be summed exactly")),
         Rule(
             "future_date",
             "(v_day_end_at > instant.now)",
@@ -277,20 +247,3 @@ def _day_rules() -> list[Rule]:
             "|| ' UTC'",
         ),
     ]
-
-
-def _absent(name: str) -> str:
-    return f"(t_{name} is null or regexp_full_match(t_{name}, {literal(_MISSING)}))"
-
-
-def _any(conditions: dict[str, str]) -> str:
-    return "(" + " or ".join(f"({condition})" for condition in conditions.values()) + ")" if conditions else "(false)"
-
-
-def _naming(conditions: dict[str, str], ending: str, *, shown: bool = False) -> str:
-    """Return SQL for a sentence about the first field whose condition holds."""
-    parts = []
-    for name, when in conditions.items():
-        value = f" || ' is ' || to_json(left(t_{name}, 60))" if shown else ""
-        parts.append(f"when {when} then {literal(name)}{value} || {literal(ending)}")
-    return f"case {' '.join(parts)} end" if parts else "''"
