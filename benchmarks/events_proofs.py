@@ -36,8 +36,8 @@ GARBAGE = """
 """
 
 
-def trademl(home: Path, *arguments: str) -> None:
-    """Run one command in ``home``; anything but success stops."""
+def trademl(home: Path, *arguments: str) -> str:
+    """Run one command in ``home`` and return its output; anything but success stops."""
     done = subprocess.run(
         [sys.executable, "-m", "trademl", *arguments],
         env={**os.environ, "TRADEML_HOME": str(home)},
@@ -46,6 +46,7 @@ def trademl(home: Path, *arguments: str) -> None:
     )
     if done.returncode:
         raise SystemExit(f"trademl {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return done.stdout
 
 
 def built(folder: Path, files: list[Path], timeframe: str) -> Path:

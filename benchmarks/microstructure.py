@@ -26,6 +26,7 @@ from typing import Any
 
 import duckdb
 
+from benchmarks.events_proofs import trademl
 from tests.warehouse.events.tick_market import BRONZE, SILVER, rendered
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -40,19 +41,6 @@ FILES: tuple[tuple[str, ...], ...] = (
 )
 CUTS = ("2012-06-21 15:31:00", "2013-10-08 14:15:00", "2013-10-09 18:05:00", "2013-10-11 13:50:00")
 FLAGS = ("has_trades", "has_quotes", "has_book", "has_chain")
-
-
-def trademl(home: Path, *arguments: str) -> str:
-    """Run one command in ``home`` and return its output; anything but success stops."""
-    done = subprocess.run(
-        [sys.executable, "-m", "trademl", *arguments],
-        env={**os.environ, "TRADEML_HOME": str(home)},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise SystemExit(f"trademl {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-    return done.stdout
 
 
 def made(home: Path) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trademl.cli.train_events import Names
+from trademl.cli.params import Names
 
 if TYPE_CHECKING:
     from trademl.sleeves.events.calibration import HeadCalibration

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trademl.cli.train import Names
+from trademl.cli.params import Names
 
 if TYPE_CHECKING:
     import duckdb

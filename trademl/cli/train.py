@@ -4,13 +4,14 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from trademl.cli.params import Day, Names
 from trademl.cli.stacker import stacker
 from trademl.cli.train_events import events
 
@@ -28,35 +29,6 @@ CONFIG = Path("training") / "equities.yml"
 TRADERS_CONFIG = Path("training") / "traders.yml"
 
 Command = Callable[..., Any]
-
-
-class Names(click.ParamType[Any]):
-    """Names divided by commas."""
-
-    name = "A,B,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        names = [name.strip() for name in value.split(",")]
-        if not all(names):
-            self.fail(f"{value!r} has an empty name; write A,B,C", param, ctx)
-        return names
-
-
-class Day(click.ParamType[Any]):
-    """A date as YYYY-MM-DD."""
-
-    name = "DATE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return date.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no date; write YYYY-MM-DD", param, ctx)
-
 
 DATES = (
     click.option("--start", type=Day(), help="First decision date."),

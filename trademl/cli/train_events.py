@@ -5,26 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trademl.cli.params import Names
+
 if TYPE_CHECKING:
     from trademl.config.home import Home
     from trademl.sleeves.events.heads import Head
     from trademl.sleeves.events.train import EventsConfig
 
 CONFIG = Path("training") / "events.yml"
-
-
-class Names(click.ParamType[Any]):
-    """Names divided by commas."""
-
-    name = "A,B,..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        names = [name.strip() for name in value.split(",")]
-        if not all(names):
-            self.fail(f"{value!r} has an empty name; write A,B,C", param, ctx)
-        return names
 
 
 class Seconds(Names):

@@ -108,7 +108,7 @@ def promote(
         LockedError: another promotion is at work.
     """
     check_sleeve(decision.sleeve)
-    reason = None if override is None else _checked_reason(override)
+    reason = None if override is None else checked_reason(override)
     _check_bars(decision)
     expected = decision.champion if expected_champion is ... else expected_champion
     layout = layout_of(home)
@@ -266,7 +266,12 @@ def history(home: Home, sleeve: str) -> tuple[Recorded, ...]:
     return read_decisions(layout_of(home), sleeve)
 
 
-def _checked_reason(override: str) -> str:
+def checked_reason(override: str) -> str:
+    """Return the reason for an override on one line.
+
+    Raises:
+        PromotionError: it has fewer than ``REASON_LENGTH`` characters.
+    """
     reason = " ".join(override.split())
     if len(reason) < REASON_LENGTH:
         raise PromotionError(

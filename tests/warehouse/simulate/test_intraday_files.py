@@ -6,7 +6,6 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pytest
 
 from trademl.errors import ConfigError
@@ -17,7 +16,6 @@ from trademl.warehouse.simulate.intraday_files import (
     TRUTH,
     TRUTH_TABLE,
     IntradayReport,
-    auc,
     simulate_intraday,
     trading_sessions,
 )
@@ -87,15 +85,6 @@ def test_the_same_configuration_gives_the_same_bytes(done: IntradayReport, folde
         simulate_intraday(CONFIG, tmp_path / "again")
     for name in FILES:
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
-
-
-def test_auc_counts_pairs() -> None:
-    """Of six pairs one is in order, one tied and four are not."""
-    score = np.array([1.0, 2.0, 3.0, 2.0, 0.5])
-    positive = np.array([False, True, False, False, True])
-    # 2.0 beats 1.0, ties 2.0, loses to 3.0; 0.5 loses to all three.
-    assert auc(score, positive) == pytest.approx(1.5 / 6)
-    assert np.isnan(auc(score, np.ones(5, dtype=bool)))
 
 
 def test_other_files_are_not_touched(tmp_path: Path) -> None:

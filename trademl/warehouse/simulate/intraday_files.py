@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from trademl.artifacts.files import write_atomic
 from trademl.errors import ConfigError, MissingExtra
+from trademl.validation.discrimination import auc
 from trademl.warehouse.simulate.intraday import (
     DRIFT_ATR,
     KINDS,
@@ -23,6 +24,7 @@ from trademl.warehouse.simulate.intraday import (
     Touches,
     simulate_bars,
 )
+from trademl.warehouse.simulate.write import refuse_foreign
 
 BARS, TRUTH_TABLE, TRUTH = "bars.parquet", "truth.csv", "truth.json"
 FILES = (BARS, TRUTH_TABLE, TRUTH)
@@ -73,7 +75,7 @@ def simulate_intraday(config: IntradaySimulation, folder: Path) -> IntradayRepor
         ConfigError: the folder holds something else, or the calendar is unknown or too short.
         MissingExtra: pyarrow or exchange_calendars is not installed.
     """
-    _refuse_foreign(folder)
+    refuse_foreign(folder, FILES)
     sessions = trading_sessions(config)
     bars, touches = simulate_bars(config, tuple(session.bars for session in sessions))
     names = [f"M{number:0{max(3, len(str(config.symbols)))}d}" for number in range(1, config.symbols + 1)]
@@ -136,16 +138,6 @@ def trading_sessions(config: IntradaySimulation) -> list[Session]:
         minutes = int((closes - opens).total_seconds() // 60)
         found.append(Session(day.date(), local, minutes // config.bar_minutes))
     return found
-
-
-def auc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
-    """Return the chance that a positive scores above a negative, ties counting half; NaN where either is absent."""
-    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-    if not n_positive or not n_negative:
-        return float("nan")
-    _, place, count = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
-    return float((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
 def _write_bars(
@@ -224,15 +216,3 @@ def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     if len(a) < 3 or a.std() == 0 or b.std() == 0:
         return float("nan")
     return float(np.corrcoef(a, b)[0, 1])
-
-
-def _refuse_foreign(folder: Path) -> None:
-    if folder.is_dir():
-        foreign = sorted(path.name for path in folder.iterdir() if path.name not in FILES)
-        if foreign:
-            raise ConfigError(
-                f"{folder} holds {len(foreign)} files that no simulation of bars wrote, such as {foreign[0]}",
-                remedy="choose a new or empty folder with --out",
-            )
-    elif folder.exists():
-        raise ConfigError(f"{folder} is a file", remedy="choose a new or empty folder with --out")

@@ -3,7 +3,7 @@
 import io
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -60,7 +60,7 @@ def simulate_market(config: SimulationConfig, folder: Path) -> SimulationReport:
         ConfigError: the folder holds something else, or the calendar is unknown or too short.
         MissingExtra: pyarrow or exchange_calendars is not installed.
     """
-    _refuse_foreign(folder)
+    refuse_foreign(folder, FILES)
     days = trading_days(config)
     listings = draw_listings(config)
     noise = draw_noise(config, listings)
@@ -165,12 +165,17 @@ def misreport(config: SimulationConfig, listings: Listings, bars: Bars) -> tuple
     return Bars(present=bars.present, missing=bars.missing, **fields), errors
 
 
-def _refuse_foreign(folder: Path) -> None:
+def refuse_foreign(folder: Path, files: Collection[str]) -> None:
+    """Refuse a folder that holds anything but ``files``: a simulation replaces only what a simulation wrote.
+
+    Raises:
+        ConfigError: it does, or it is a file.
+    """
     if folder.is_dir():
-        foreign = sorted(path.name for path in folder.iterdir() if path.name not in FILES)
+        foreign = sorted(path.name for path in folder.iterdir() if path.name not in files)
         if foreign:
             raise ConfigError(
-                f"{folder} holds {len(foreign)} files that no simulation wrote, such as {foreign[0]}",
+                f"{folder} holds {len(foreign)} files that no such simulation wrote, such as {foreign[0]}",
                 remedy="choose a new or empty folder with --out",
             )
     elif folder.exists():

@@ -14,7 +14,7 @@ from trademl.config.home import Home
 from trademl.errors import ArtifactError, LockedError, ModelError, PromotionError, SnapshotError
 from trademl.governance.decisions import Recorded, batch_names, read_decisions, reign, write_decision
 from trademl.governance.gate import Bar
-from trademl.governance.promotion import REASON_LENGTH
+from trademl.governance.promotion import checked_reason
 from trademl.governance.reconciliation import promotion_lock
 from trademl.lake.layout import Layout, layout_of
 from trademl.lake.manifest import current_seq, read_manifest
@@ -92,7 +92,7 @@ def curate(home: Home, version: str, *, override: str | None = None, now: Clock 
         ArtifactError: the version is not built.
         LockedError: another decision is being made.
     """
-    reason = None if override is None else _checked(override)
+    reason = None if override is None else checked_reason(override)
     bars = judge_version(home, version)
     layout = layout_of(home)
     with promotion_lock(home):
@@ -232,16 +232,6 @@ def _auc(home: Home, manifest: VersionManifest, head: str) -> float | None:
     except (ModelError, ArtifactError):
         return None
     return None if found is None else float(found)
-
-
-def _checked(override: str) -> str:
-    reason = " ".join(override.split())
-    if len(reason) < REASON_LENGTH:
-        raise PromotionError(
-            f"the reason {reason!r} has {len(reason)} characters, an override needs at least {REASON_LENGTH}",
-            remedy="write the sentence that somebody will read after a loss",
-        )
-    return reason
 
 
 def _refusal(version: str, bars: tuple[Bar, ...], failed: list[Bar], reason: str | None) -> PromotionError | None:
