@@ -1,6 +1,8 @@
 """Training the heads on planted events."""
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tests.training.market import change
 from trademl.artifacts.run_folder import RunFolder
 from trademl.config.home import Home
 from trademl.errors import ConfigError, DataGateError, LeakageError
+from trademl.governance.tracking import DATABASE
 from trademl.models.runtime import open_graph
 from trademl.sleeves.events.names import head_names
 from trademl.sleeves.events.train import EventsResult, feature_columns, head_config, train
@@ -99,6 +102,17 @@ def test_the_same_command_again_trains_nothing(heads: tuple[Home, EventsResult])
     assert again.runs["direction"].run_id == result.runs["direction"].run_id
     assert (folder / name).read_bytes() == before
     assert set(json.loads((folder / "metadata_stage_b_full.json").read_text())["heads"]) == set(HEADS)
+
+
+def test_a_head_is_logged_to_mlflow(touches: Home) -> None:
+    """One finished run under the head's run id, with the measures of a probability."""
+    head = train(touches, small_events(ablation="ta", heads=["direction"])).heads[0]
+    with closing(sqlite3.connect(touches.models_artifacts / DATABASE)) as con:
+        runs = con.execute("select run_uuid, name, status from runs").fetchall()
+        metrics = dict(con.execute("select key, value from metrics where run_uuid = ?", [runs[0][0]]).fetchall())
+    assert [(name, status) for _, name, status in runs] == [(head.run_id, "FINISHED")]
+    assert metrics["auc"] == pytest.approx(head.metrics["auc"], abs=1e-12)
+    assert metrics["brier"] == pytest.approx(head.metrics["brier"], abs=1e-12)
 
 
 def test_technical_analysis_is_one_trial_at_both_stages(touches: Home) -> None:
