@@ -9,8 +9,9 @@ strength the mean rank correlation with what came.
 nothing: bars of strength 0, ``--seeds`` independent markets in one home, each with symbols of its own. Every head is
 cross-validated within each market by the one training path (the same columns, splits and model; no bundle), on
 events that are alone in their bar: of two levels touched at once the price can start at one only, and is then nearer to
-one side of the other, which can be learned. Reported is the mean AUC over markets, its standard error over markets, and
-how many standard errors it lies from 0.5; with 15 heads one beyond two is no surprise.
+one side of the other, which can be learned. These fits choose nothing, so they are no trials of the ledger. Reported is
+the mean AUC over markets, its standard error over markets, how many standard errors it lies from 0.5, the two-sided
+probability of that by Student's t, and the same after Holm's correction (Scand. J. Statist. 6, 1979) for as many heads.
 
 Figures go to standard output and, with --out, to a JSON file. Markets that are finished are kept in FOLDER.
 """
@@ -26,6 +27,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+from scipy.stats import t as student_t
 
 from trademl.cli.init import bundle, make_home
 from trademl.config.home import Home
@@ -106,16 +108,35 @@ def show_nothing(folder: Path, seeds: int, symbols: int, sessions: int) -> list[
             shown = ", ".join(f"{head} {per_market[-1][head]:.3f}" for head in heads[:3])
             print(f"market {seed:>2}: {per_market[-1]['events']:.0f} events; {shown}", flush=True)
     print(f"\nnothing planted: {seeds} markets of {symbols} symbols, {sessions} sessions")
-    print(f"{'head':<18}{'mean':>9}{'error':>9}{'errors from nothing':>21}{'smallest':>10}{'largest':>9}")
-    rows = []
+    print(
+        f"{'head':<18}{'mean':>9}{'error':>9}{'errors from nothing':>21}{'p':>8}{'Holm':>8}{'smallest':>10}{'largest':>9}"
+    )
+    rows: list[dict[str, Any]] = []
     for head in heads:
         values = np.array([market[head] for market in per_market])
         nothing = 0.0 if is_regression(head) else 0.5
         error = float(values.std(ddof=1) / math.sqrt(len(values)))
         distance = (float(values.mean()) - nothing) / error
-        print(f"{head:<18}{values.mean():>9.4f}{error:>9.4f}{distance:>21.2f}{values.min():>10.4f}{values.max():>9.4f}")
-        rows.append({"head": head, "mean": float(values.mean()), "error": error, "errors_from_nothing": distance})
+        row = {"head": head, "mean": float(values.mean()), "error": error, "errors_from_nothing": distance}
+        row |= {"p": float(2 * student_t.sf(abs(distance), len(values) - 1)), "smallest": float(values.min())}
+        rows.append(row | {"largest": float(values.max())})
+    corrected = holm([row["p"] for row in rows])
+    for row, adjusted in zip(rows, corrected, strict=True):
+        row["holm"] = adjusted
+        print(
+            f"{row['head']:<18}{row['mean']:>9.4f}{row['error']:>9.4f}{row['errors_from_nothing']:>21.2f}{row['p']:>8.3f}"
+            f"{adjusted:>8.3f}{row['smallest']:>10.4f}{row['largest']:>9.4f}"
+        )
     return rows
+
+
+def holm(probabilities: Sequence[float]) -> list[float]:
+    """Return each probability corrected for how many there are: the chance of any so small if nothing is there."""
+    order = np.argsort(probabilities)
+    steps = np.asarray(probabilities)[order] * np.arange(len(order), 0, -1)
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(value) for value in corrected]
 
 
 def cross_validated(
