@@ -108,9 +108,7 @@ def show_nothing(folder: Path, seeds: int, symbols: int, sessions: int) -> list[
             shown = ", ".join(f"{head} {per_market[-1][head]:.3f}" for head in heads[:3])
             print(f"market {seed:>2}: {per_market[-1]['events']:.0f} events; {shown}", flush=True)
     print(f"\nnothing planted: {seeds} markets of {symbols} symbols, {sessions} sessions")
-    print(
-        f"{'head':<18}{'mean':>9}{'error':>9}{'errors from nothing':>21}{'p':>8}{'Holm':>8}{'smallest':>10}{'largest':>9}"
-    )
+    print(f"{'head':<18}{'mean':>9}{'error':>9}{'errors from nothing':>21}{'p':>8}{'Holm':>8}{'least':>10}{'most':>9}")
     rows: list[dict[str, Any]] = []
     for head in heads:
         values = np.array([market[head] for market in per_market])
