@@ -21,6 +21,8 @@ from trademl.warehouse.ingest import ingest_files
 
 TINY = "gold.equities_tiny"
 CORE = "gold.equities_features"
+EVENTS = ("*/events", "*/intraday", "*/ticks", "*/options")
+"""Folders of models that no table of equities reads; one of them reads evidence of ops."""
 
 # Over the columns of the model below.
 MOVES: Mapping[str, str] = {"move_3": "log_index - log_index_3", "calm_20": "return_squares_20", "age_now": "age"}
@@ -72,8 +74,7 @@ def new_home(folder: Path, files: Sequence[File | SectorFile] = ()) -> Home:
     make_home(folder, bundle())
     home = Home(folder)
     models = home.dbt_project / "models"
-    for part in ("marts", "preds", "ops", "gold/catalogue"):
-        shutil.rmtree(models / part)
+    leave_out(home, "marts", "preds", "ops", "gold/catalogue", *EVENTS)
     for path in [*models.rglob("*_unit_tests.yml"), *models.rglob("gld_equities_training.*")]:
         path.unlink()
     edit(home, "dbt_project.yml", "universe_min_history: 60", "universe_min_history: 5")
@@ -87,6 +88,15 @@ def new_home(folder: Path, files: Sequence[File | SectorFile] = ()) -> Home:
     switch(home, ["equities_tiny"])
     ingest(home, [SectorFile("sectors.csv", small_market.SECTORS, datetime(2019, 1, 2)), *files])
     return home
+
+
+def leave_out(home: Home, *parts: str) -> None:
+    """Remove folders of models, by patterns under ``models``; each must be there."""
+    for part in parts:
+        folders = list((home.dbt_project / "models").glob(part))
+        assert folders, part
+        for folder in folders:
+            shutil.rmtree(folder)
 
 
 def define(home: Home, features: Mapping[str, str]) -> None:

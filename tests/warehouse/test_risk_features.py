@@ -1,7 +1,6 @@
 """gold.equities_risk, built from a small market with VIX and factors: against oracles, and in different ways."""
 
 import math
-import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.warehouse import risk_market
+from tests.warehouse.feature_homes import EVENTS, leave_out
 from tests.warehouse.risk_market import ingest, landings
 from tests.warehouse.small_market import SECTORS, File, Market, SectorFile, make_market, sessions
 from trademl.cli.init import bundle, make_home
@@ -33,8 +33,7 @@ def new_home(folder: Path, *, unit_tests: bool = False) -> Home:
     """A home of the small market that builds the table, without the models that come after gold."""
     make_home(folder, bundle())
     home = Home(folder)
-    for part in ("marts", "preds", "ops"):
-        shutil.rmtree(home.dbt_project / "models" / part)
+    leave_out(home, "marts", "preds", "ops", *EVENTS)
     if not unit_tests:
         (home.dbt_project / "models/gold/equities/gld_equities_risk_unit_tests.yml").unlink()
     project = home.dbt_project / "dbt_project.yml"
