@@ -198,8 +198,8 @@ def within(
 
 
 def rank_correlation(score: Any, y: Any) -> float:
-    """Return Spearman's rank correlation."""
-    return float(spearmanr(score, y).statistic)
+    """Return Spearman's rank correlation; NaN where every score is the same."""
+    return float(spearmanr(score, y).statistic) if np.ptp(score) > 0 else float("nan")
 
 
 def built_home(
