@@ -204,13 +204,34 @@ def chance_of(head: Head, rows: dict[str, np.ndarray], last: int) -> dict[str, A
 def interval(ours: np.ndarray, theirs: np.ndarray, y: np.ndarray, dates: np.ndarray) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of the difference of two AUCs, whole dates drawn."""
     draws = stream(7, "events_report.bootstrap")
-    places = [np.flatnonzero(dates == day) for day in np.unique(dates)]
-    gaps = []
-    for _ in range(SAMPLES):
-        rows = np.concatenate([places[at] for at in draws.integers(0, len(places), len(places))])
-        gaps.append(auc(ours[rows], y[rows]) - auc(theirs[rows], y[rows]))
-    low, high = np.nanquantile(gaps, [0.025, 0.975])
+    day = np.unique(dates, return_inverse=True)[1]
+    days = int(day.max()) + 1
+    drawn = np.stack([np.bincount(draws.integers(0, days, days), minlength=days) for _ in range(SAMPLES)]).astype(float)
+    positives, negatives = np.bincount(day, y == 1, days), np.bincount(day, y == 0, days)
+    pairs = (drawn @ positives) * (drawn @ negatives)
+    won = [((drawn @ wins_by_date(score, y, day)) * drawn).sum(axis=1) for score in (ours, theirs)]
+    with np.errstate(invalid="ignore"):
+        low, high = np.nanquantile((won[0] - won[1]) / pairs, [0.025, 0.975])
     return float(low), float(high)
+
+
+def wins_by_date(score: np.ndarray, y: np.ndarray, day: np.ndarray) -> np.ndarray:
+    """Return in how many pairs a positive of one date scores above a negative of another; ties count one half.
+
+    Args:
+        score, y: of each row, shape (n,). day: number of its date from 0, shape (n,).
+
+    Returns:
+        Shape (dates of positives, dates of negatives): with it the AUC of any sample of dates is a sum.
+    """
+    days = int(day.max()) + 1
+    rows, of = score[y == 1], day[y == 1]
+    wins = np.zeros((days, days))
+    for other in range(days):
+        below = np.sort(score[(y == 0) & (day == other)])
+        above = (np.searchsorted(below, rows, "left") + np.searchsorted(below, rows, "right")) / 2
+        wins[:, other] = np.bincount(of, above, days)
+    return wins
 
 
 def strength_of(head: Head, rows: dict[str, np.ndarray], last: int) -> dict[str, Any]:
