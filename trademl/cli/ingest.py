@@ -119,21 +119,19 @@ def trader_days(**options: Any) -> None:
     _ingest_files("trader-days", calendar="XNYS", **options)
 
 
+def _zone_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    said = "Zone of times that do not say their own."
+    return click.option("--time-zone", default=default, show_default=True, metavar="ZONE", help=said)
+
+
 @ingest.command("intraday-bars")
 @_file_options
 @_symbol_options
 @click.option("--timeframe", default="1min", show_default=True, metavar="1min|5min|...", help="Length of the bars.")
-@click.option(
-    "--time-zone", default="UTC", show_default=True, metavar="ZONE", help="Zone of times that do not say their own."
-)
+@_zone_option("UTC")
 def intraday_bars(**options: Any) -> None:
     """Land bars of minutes: symbol, ts (the bar's start), open, high, low, close, volume."""
     _ingest_files("intraday-bars", **options)
-
-
-def _zone_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    said = "Zone of times that do not say their own."
-    return click.option("--time-zone", default=default, show_default=True, metavar="ZONE", help=said)
 
 
 @ingest.command("trades")
